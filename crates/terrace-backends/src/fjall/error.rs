@@ -1,0 +1,49 @@
+//! fjall's errors by what a caller can do about them.
+
+use std::io;
+
+use ::fjall::{Error as Fjall, LsmError};
+use terrace_store::{Error, ErrorKind};
+
+/// The error of this operation that fjall's error means.
+pub(super) fn translate(operation: &'static str, source: Fjall) -> Error {
+    let kind = kind(&source);
+    let error = Error::new(kind, operation).with("store", super::NAME).transient(kind == ErrorKind::Busy);
+    let error = match kind {
+        ErrorKind::Full => error.because("the disk is full; free some space and open the store again"),
+        ErrorKind::Unavailable => error
+            .because("an earlier write could not be finished, so no more are accepted; open the store again"),
+        ErrorKind::Corrupt => error.because("a data file is damaged"),
+        _ => error,
+    };
+    error.caused_by(source)
+}
+
+fn kind(source: &Fjall) -> ErrorKind {
+    match source {
+        Fjall::Io(source) | Fjall::Storage(LsmError::Io(source)) => io_kind(source),
+        Fjall::Storage(LsmError::InvalidVersion(_)) | Fjall::InvalidVersion(_) => ErrorKind::Config,
+        Fjall::Locked => ErrorKind::Busy,
+        Fjall::Poisoned | Fjall::KeyspaceDeleted => ErrorKind::Unavailable,
+        _ => ErrorKind::Corrupt,
+    }
+}
+
+fn io_kind(source: &io::Error) -> ErrorKind {
+    Error::from(io::Error::from(source.kind())).kind()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_a_poisoned_engine_and_a_damaged_file_are_told_apart() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        assert_eq!(translate("put", Fjall::Io(full)).kind(), ErrorKind::Full);
+        assert_eq!(translate("put", Fjall::Poisoned).kind(), ErrorKind::Unavailable);
+        assert!(!translate("put", Fjall::Poisoned).is_transient());
+        let damaged = Fjall::Storage(LsmError::InvalidTrailer);
+        assert_eq!(translate("get", damaged).kind(), ErrorKind::Corrupt);
+    }
+}

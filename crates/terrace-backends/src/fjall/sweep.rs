@@ -1,0 +1,176 @@
+//! Removing many: what has expired, floors nobody needs, and whole namespaces.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use terrace_store::{Clock, Namespace, Result, Swept, Version};
+
+use super::engine::Engine;
+use super::error::translate;
+use super::row::{self, Due};
+use super::write::{Now, Prior};
+
+/// How many rows a purge removes with one batch, and so while it holds their locks.
+const PURGE_CHUNK: usize = 256;
+
+impl Engine {
+    /// Removes at most `limit` expired entries and floors.
+    pub(super) fn sweep(&self, limit: usize, now: Now, clock: &dyn Clock) -> Result<Swept> {
+        let floor_now = self.floor_now(clock);
+        let mut swept = Swept::default();
+        self.sweep_floors(floor_now, &mut swept)?;
+        let mut left = limit;
+        for (from, to) in [
+            (Due::Entry(0), Due::Entry(now.wall_ms.saturating_add(1))),
+            (Due::Floor(0), Due::Floor(floor_now.saturating_add(1))),
+        ] {
+            for item in self.expiry.range(from.prefix()..to.prefix()) {
+                if left == 0 {
+                    swept.more = true;
+                    return Ok(swept);
+                }
+                left -= 1;
+                let key = Bytes::from(item.key().map_err(|source| translate("sweep", source))?);
+                self.sweep_row(key, now, &mut swept)?;
+            }
+        }
+        Ok(swept)
+    }
+
+    fn sweep_floors(&self, floor_now: u64, swept: &mut Swept) -> Result<()> {
+        let mut floors = self.floors();
+        if self.purges_due.load(Ordering::Acquire) != 0 {
+            return Ok(());
+        }
+        let over: Vec<(Bytes, Version)> = floors
+            .iter()
+            .filter(|(_, (_, deadline))| *deadline <= floor_now)
+            .map(|(prefix, (floor, _))| (prefix.clone(), *floor))
+            .collect();
+        for (prefix, floor) in over {
+            self.remove_floor(&prefix)?;
+            self.spaces.drop_floor(&prefix, floor);
+            floors.remove(&prefix);
+            swept.floors += 1;
+        }
+        Ok(())
+    }
+
+    /// Does what is due by one row of `expiry`.
+    fn sweep_row(&self, index: Bytes, now: Now, swept: &mut Swept) -> Result<()> {
+        let Some((due, row)) = Due::parse(&index) else {
+            self.note_damage();
+            return self.expiry.remove(index).map_err(|source| translate("sweep", source));
+        };
+        let _stripe = self.stripes.lock(&row);
+        let value = self.entries.get(&row).map_err(|source| translate("sweep", source))?;
+        let found = value.map(Bytes::from).and_then(|value| {
+            let (key, _) = row::parts(&row, &value).ok()?;
+            let prior = Prior::weigh(self, &key, &row, value).ok()?;
+            (prior.due == Some(due)).then_some((key, prior))
+        });
+        let Some((key, prior)) = found else {
+            // The entry is another by now, or cannot be read: its own row says when it is due, this one does not.
+            return self.expiry.remove(index).map_err(|source| translate("sweep", source));
+        };
+        match (due, prior.summary) {
+            (Due::Entry(_), Some(summary)) => {
+                self.expire(&key, row, &prior, summary.version, now)?;
+                swept.expired += 1;
+            }
+            (Due::Floor(_), _) | (_, None) => {
+                let mut batch = self.db.batch();
+                batch.remove(&self.entries, row);
+                batch.remove(&self.expiry, index);
+                batch.commit().map_err(|source| translate("sweep", source))?;
+                swept.floors += u64::from(!prior.buried);
+            }
+        }
+        Ok(())
+    }
+
+    /// Buries every entry of a namespace, or of all, and returns how many live ones that were. The rows are the
+    /// purge's to remove.
+    pub(super) fn bury(&self, namespace: Option<&Namespace>, now: Now) -> Result<u64> {
+        let prefix = namespace.map_or(&[][..], Namespace::flat_prefix);
+        let _stripes = self.stripes.lock_all();
+        let expired = self.count_expired(prefix, now.wall_ms)?;
+        let floor = self.next_version()?;
+        {
+            let mut floors = self.floors();
+            self.put_floor(prefix, floor, now.floor_deadline_ms)?;
+            floors.insert(Bytes::copy_from_slice(prefix), (floor, now.floor_deadline_ms));
+            self.purges_due.fetch_add(1, Ordering::AcqRel);
+        }
+        self.spaces.raise_floor(prefix, floor);
+        Ok(self.spaces.empty(prefix).saturating_sub(expired))
+    }
+
+    /// How many entries of a namespace are counted though their time is over.
+    fn count_expired(&self, prefix: &[u8], wall_ms: u64) -> Result<u64> {
+        let mut expired = 0;
+        let due = Due::Entry(0).prefix()..Due::Entry(wall_ms.saturating_add(1)).prefix();
+        for item in self.expiry.range(due) {
+            let (index, version) = item.into_inner().map_err(|source| translate("clear", source))?;
+            let Some((_, row)) = Due::parse(&index.into()) else { continue };
+            if !row.starts_with(prefix) {
+                continue;
+            }
+            // The row of a long key is no flat key of its own, but begins with its namespace all the same.
+            let key = terrace_store::Key::from_flat(row.slice(..row.len().min(row::CUT)))?;
+            let version = Version(row::number(&version).unwrap_or(0));
+            expired += u64::from(!self.spaces.bury(&key, version));
+        }
+        Ok(expired)
+    }
+
+    /// Removes the rows under this prefix that a clear has buried. A purge that does not get to its end is taken
+    /// up when the folder is opened again.
+    pub(super) fn purge(&self, prefix: &[u8]) -> Result<()> {
+        let mut from = Bytes::copy_from_slice(prefix);
+        loop {
+            let mut rows: Vec<Bytes> = Vec::with_capacity(PURGE_CHUNK);
+            let mut last = None;
+            for item in self.entries.range(&from[..]..).take(PURGE_CHUNK) {
+                let (row, value) = item.into_inner().map_err(|source| translate("clear", source))?;
+                let (row, value) = (Bytes::from(row), Bytes::from(value));
+                if !row.starts_with(prefix) {
+                    break;
+                }
+                let sound = row::parts(&row, &value).ok().and_then(|(key, envelope)| {
+                    let peek = terrace_envelope::peek(&envelope).ok()?;
+                    Some((key, Version(peek.version)))
+                });
+                if sound.is_none_or(|(key, version)| self.spaces.bury(&key, version)) {
+                    rows.push(row.clone());
+                }
+                last = Some(row);
+            }
+            self.purge_rows(&rows)?;
+            let Some(last) = last else { return Ok(()) };
+            // The next possible row.
+            from = [&last[..], &[0]].concat().into();
+        }
+    }
+
+    fn purge_rows(&self, rows: &[Bytes]) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let _stripes = self.stripes.lock_many(rows.iter().map(|row| &row[..]));
+        let mut batch = self.db.batch();
+        for row in rows {
+            let value = self.entries.get(row).map_err(|source| translate("clear", source))?;
+            let Some(value) = value.map(Bytes::from) else { continue };
+            let Ok((key, _)) = row::parts(row, &value) else { continue };
+            let prior = Prior::weigh(self, &key, row, value)?;
+            if prior.buried {
+                batch.remove(&self.entries, row.clone());
+                if let Some(due) = prior.due {
+                    batch.remove(&self.expiry, due.key(row));
+                }
+            }
+        }
+        batch.commit().map_err(|source| translate("clear", source))
+    }
+}

@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+#[cfg(feature = "fjall")]
+pub mod fjall;
+#[cfg(feature = "fs")]
+pub mod fs;
+#[cfg(feature = "memory")]
+pub mod memory;
+#[cfg(any(feature = "fjall", feature = "memory"))]
+mod optimistic;
+#[cfg(any(feature = "fjall", feature = "fs"))]
+pub mod record;
+pub mod registry;
+#[cfg(any(feature = "fjall", feature = "memory"))]
+mod spaces;
+#[cfg_attr(
+    not(any(feature = "fjall", feature = "fs", feature = "memory")),
+    allow(dead_code, reason = "without a backend nobody has options")
+)]
+mod url;

@@ -1,0 +1,56 @@
+//! From a URL to an open store: `memory:`, `fs:/path?durability=interval&interval_ms=1000`, `fjall:/path`.
+//!
+//! A backend is one line in the table. What a scheme's options are, and what they mean, is written in the
+//! documentation of its configuration; a scheme or option that nobody knows is an error that names those there
+//! are, so that a misspelling is never silently a default.
+
+use std::sync::Arc;
+
+use terrace_store::{Clock, Result, Spawn, Store};
+
+use crate::url::{Url, refused};
+
+type Open = fn(Url, Arc<dyn Clock>, Arc<dyn Spawn>) -> Result<Arc<dyn Store>>;
+
+/// The table of schemes.
+#[rustfmt::skip] // One line a backend.
+const SCHEMES: &[(&str, Open)] = &[
+    #[cfg(feature = "fs")]
+    ("fs", |url, clock, spawn| {
+        Ok(Arc::new(crate::fs::FsStore::open(crate::fs::FsConfig::from_url(url)?, clock, spawn)?))
+    }),
+    #[cfg(feature = "memory")]
+    ("memory", |url, clock, _| {
+        Ok(Arc::new(crate::memory::MemoryStore::open(crate::memory::MemoryConfig::from_url(url)?, clock)?))
+    }),
+    #[cfg(feature = "fs")]
+    ("fs", |url, clock, spawn| {
+        Ok(Arc::new(crate::fs::FsStore::open(crate::fs::FsConfig::from_url(url)?, clock, spawn)?))
+    }),
+    #[cfg(feature = "fjall")]
+    ("fjall", |url, clock, spawn| {
+        Ok(Arc::new(crate::fjall::FjallStore::open(crate::fjall::FjallConfig::from_url(url)?, clock, spawn)?))
+    }),
+];
+
+/// Opens the store that a URL names. May block while it reads what is there.
+///
+/// # Errors
+/// `Config` for a scheme, option or value that is not known; otherwise what the store's own `open` says.
+pub fn open(url: &str, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+    let url = Url::parse(url)?;
+    let Some((_, open)) = SCHEMES.iter().find(|(scheme, _)| *scheme == url.scheme()) else {
+        let known: Vec<&str> = schemes().collect();
+        return Err(refused(format!(
+            "there is no store `{}:` in this build; there are: {}",
+            url.scheme(),
+            known.join(", ")
+        )));
+    };
+    open(url, clock, spawn)
+}
+
+/// The schemes that [`open`] knows in this build.
+pub fn schemes() -> impl Iterator<Item = &'static str> {
+    SCHEMES.iter().map(|(scheme, _)| *scheme)
+}

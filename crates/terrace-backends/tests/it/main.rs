@@ -1,0 +1,10 @@
+//! Every backend against the contract, and each against its own promises.
+
+#[cfg(feature = "fjall")]
+mod fjall;
+#[cfg(feature = "fs")]
+mod fs;
+#[cfg(feature = "memory")]
+mod memory;
+#[cfg(all(feature = "fjall", feature = "memory"))]
+mod registry;

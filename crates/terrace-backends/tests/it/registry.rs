@@ -1,0 +1,85 @@
+//! From a URL to a store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use terrace_backends::registry;
+use terrace_store::fakes::FrozenClock;
+use terrace_store::tokio_runtime::TokioSpawn;
+use terrace_store::{Durability, ErrorKind, Key, Result, Store, StoreExt};
+
+fn open(url: &str) -> Result<Arc<dyn Store>> {
+    registry::open(url, Arc::new(FrozenClock::default()), Arc::new(TokioSpawn::current()?))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_scheme_opens_the_store_of_its_name() {
+    for scheme in registry::schemes() {
+        let folder = TempDir::new().unwrap();
+        let path = if scheme == "memory" { String::new() } else { folder.path().display().to_string() };
+        let store = open(&format!("{scheme}:{path}")).unwrap();
+        assert_eq!(store.name(), scheme);
+        let key = Key::new("n", "k").unwrap();
+        let _ = store.put_with(&key, "v").await.unwrap();
+        assert_eq!(store.get(&key).await.unwrap().unwrap().value, "v");
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_act() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().display();
+    for scheme in registry::schemes().filter(|scheme| *scheme != "memory") {
+        for (option, durability) in [
+            ("", Durability::Interval(Duration::from_secs(1))),
+            ("?durability=interval&interval_ms=250", Durability::Interval(Duration::from_millis(250))),
+            ("?durability=group&group_ms=1", Durability::Group(Duration::from_millis(1))),
+            ("?durability=always", Durability::Always),
+            ("?durability=never", Durability::Never),
+        ] {
+            let store = open(&format!("{scheme}:{path}/{scheme}{option}")).unwrap();
+            assert_eq!(store.capabilities().durability, durability);
+            store.close().await.unwrap();
+        }
+    }
+}
+
+#[cfg(feature = "memory")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capacity_binds() {
+    let folder = TempDir::new().unwrap();
+    for url in [
+        "memory:?capacity=1000&evict=none".to_owned(),
+        #[cfg(feature = "fjall")]
+        format!("fjall:{}?capacity=1000&cache_bytes=1000000&memtable_bytes=4000000", folder.path().display()),
+    ] {
+        let store = open(&url).unwrap();
+        let key = Key::new("n", "k").unwrap();
+        let refused = store.put_with(&key, vec![0; 2000]).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Full, "{url}");
+        let _ = store.put_with(&key, vec![0; 500]).await.unwrap();
+    }
+    drop(folder);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_knows_is_named_with_what_there_is() {
+    for (url, words) in [
+        ("redis-but-wrong://host", &["redis-but-wrong", "memory"][..]),
+        ("memory:?capacity=5&evikt=all", &["evikt", "evict", "capacity"]),
+        ("memory:?evict=all", &["capacity"]),
+        ("memory:?evict=some", &["none, expiring or all"]),
+        ("memory:/path", &["takes no path"]),
+        ("fjall:", &["needs a path"]),
+        ("fjall:/tmp/never-made?memtable=5", &["memtable_bytes"]),
+        ("fjall:/tmp/never-made?capacity=much", &["capacity", "much"]),
+    ] {
+        let error = open(url).err().expect("it was opened");
+        assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+        for word in words {
+            assert!(error.to_string().contains(word), "{url}: {error}");
+        }
+    }
+}

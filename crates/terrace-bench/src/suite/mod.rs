@@ -1,0 +1,74 @@
+//! The suites: which there are, which come later, and what each is asked with.
+
+mod memory;
+mod server;
+mod tiers;
+
+use std::path::PathBuf;
+
+use crate::report::Report;
+
+/// What went wrong, in words for whoever runs the program.
+pub(crate) type Failure = Box<dyn std::error::Error>;
+
+/// How to measure.
+pub(crate) struct Plan {
+    /// How often each subject is measured.
+    pub(crate) rounds: usize,
+    /// Small and fast.
+    pub(crate) quick: bool,
+    /// The program of suite `server`, if one was named.
+    pub(crate) terrace: Option<PathBuf>,
+    /// Where servers keep their data.
+    pub(crate) dir: PathBuf,
+}
+
+impl Plan {
+    /// A number of operations, or a hundredth of it in a quick run.
+    pub(crate) fn operations(&self, full: usize) -> usize {
+        if self.quick { full / 100 } else { full }
+    }
+}
+
+/// A suite that can be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suite {
+    Memory,
+    Server,
+    Tiers,
+}
+
+/// Suites that measure what has not been built yet.
+const LATER: [&str; 5] = ["disk", "stores", "layers", "graph", "coherence"];
+
+/// The suite of this name.
+pub(crate) fn parse(name: &str) -> Result<Suite, String> {
+    match name {
+        "memory" => Ok(Suite::Memory),
+        "server" => Ok(Suite::Server),
+        "tiers" => Ok(Suite::Tiers),
+        _ if LATER.contains(&name) => {
+            Err("this suite comes later, with what it measures; now there are memory, server and tiers"
+                .into())
+        }
+        _ => Err("there is no such suite; there are memory, server and tiers".into()),
+    }
+}
+
+impl Suite {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Server => "server",
+            Self::Tiers => "tiers",
+        }
+    }
+
+    pub(crate) fn run(self, plan: &Plan, report: &mut Report) -> Result<(), Failure> {
+        match self {
+            Self::Memory => memory::run(plan, report),
+            Self::Server => server::run(plan, report),
+            Self::Tiers => tiers::run(plan, report),
+        }
+    }
+}

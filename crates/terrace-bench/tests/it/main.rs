@@ -1,0 +1,66 @@
+//! The program as its users meet it.
+
+use std::process::{Command, Output};
+
+fn bench(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_terrace-bench")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn memory_runs_from_end_to_end_and_prints_json_for_every_subject() {
+    let output = bench(&["memory", "--quick", "--json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let lines: Vec<serde_json::Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        assert_eq!((&line["suite"], &line["rounds"]), (&"memory".into(), &1.into()), "{line}");
+        assert!(line["value"].as_f64().is_some_and(|value| value >= 0.0), "{line}");
+    }
+    for (case, subjects) in [
+        ("hit u64 10k uniform 1t", 6),
+        ("hit u64 10k zipf 2t", 6),
+        ("hit String 10k zipf 1t", 4),
+        ("evicting insert u64 10k 2t", 5),
+        ("mix 75/25 u64 1k of 10k zipf 1t", 5),
+    ] {
+        let of_case = |metric: &str| {
+            lines.iter().filter(|line| line["case"] == case && line["metric"] == metric).count()
+        };
+        assert_eq!((of_case("cpu"), of_case("wall")), (subjects, subjects), "{case}");
+        assert_eq!(of_case("ratio to quick_cache"), subjects - 1, "{case}");
+    }
+    assert!(text(&output.stderr).contains("goals: "), "the goals are told beside the JSON");
+}
+
+#[test]
+fn tiers_prints_tables_for_people() {
+    let output = bench(&["tiers", "--quick", "--rounds", "2"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let told = text(&output.stdout);
+    assert!(
+        told.contains("terrace get_or_load") && told.contains("ns/key") && told.contains("moka"),
+        "{told}"
+    );
+}
+
+#[test]
+fn suites_of_later_and_suites_of_never_are_told_apart() {
+    for (suite, words) in [("graph", "comes later"), ("coherence", "comes later"), ("speed", "no such suite")]
+    {
+        let output = bench(&[suite]);
+        assert_eq!(output.status.code(), Some(2), "{suite}");
+        assert!(text(&output.stderr).contains(words), "{suite}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_measured_is_an_error_and_no_figure() {
+    let output = bench(&["server", "--quick", "--json", "--terrace", "/nowhere/terrace"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("/nowhere/terrace"), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "");
+}

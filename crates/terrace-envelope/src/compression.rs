@@ -1,0 +1,148 @@
+//! Making a payload smaller, and restoring it without trusting what it says about itself.
+//!
+//! LZ4's block format is the one algorithm of format 1: pure Rust, and fast enough that reading a compressed
+//! entry costs less than fetching the bytes it saves. The envelope knows the uncompressed length, so the
+//! block carries no length of its own and the output is allocated once, exactly.
+
+use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
+
+use crate::{Error, Result};
+
+/// When [`seal`](crate::seal) compresses a payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compress {
+    /// The payload stays as it is, and [`open`](crate::open) copies nothing.
+    #[default]
+    Never,
+    /// The payload is compressed even where that makes it longer.
+    Always,
+    /// A payload of at least `min_size` bytes is compressed, and stays so if that saves an eighth or more.
+    Auto {
+        /// Bytes below which it is not tried.
+        min_size: usize,
+    },
+}
+
+impl Compress {
+    /// Whether compressing a payload of this length should be tried.
+    pub(crate) fn tries(self, len: usize) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Always => true,
+            Self::Auto { min_size } => len >= min_size && len > 0,
+        }
+    }
+
+    /// Whether the outcome is worth being kept.
+    pub(crate) fn keeps(self, len: usize, compressed: usize) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Always => true,
+            Self::Auto { .. } => compressed <= len - len / 8,
+        }
+    }
+}
+
+/// How a payload is compressed inside an envelope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// An LZ4 block without a dictionary.
+    Lz4,
+}
+
+/// LZ4's number in the envelope.
+const LZ4_ID: u8 = 1;
+
+impl Compression {
+    /// The number in the envelope, of an algorithm that stands in the compression section.
+    pub(crate) fn id(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Lz4 => LZ4_ID,
+        }
+    }
+
+    pub(crate) fn from_id(id: u8) -> Result<Self> {
+        match id {
+            LZ4_ID => Ok(Self::Lz4),
+            _ => Err(Error::Compression("its algorithm is unknown to this release")),
+        }
+    }
+}
+
+/// Appends the LZ4 block of `payload` to `out` and returns its length.
+///
+/// On an error `out` may have grown; the caller, who knows where the envelope begins, cuts it back.
+pub(crate) fn compress_lz4(payload: &[u8], out: &mut Vec<u8>) -> Result<usize> {
+    let start = out.len();
+    out.resize(start + get_maximum_output_size(payload.len()), 0);
+    let room = out.get_mut(start..).unwrap_or_default();
+    let written =
+        compress_into(payload, room).map_err(|_| Error::Compression("LZ4 found too little room"))?;
+    out.truncate(start + written);
+    Ok(written)
+}
+
+/// Restores the `len` bytes that `block` was made of.
+///
+/// `len` is checked against what LZ4 can produce at best from a block of this size before it is allocated, so
+/// a tiny block cannot ask for much; the caller has checked it against its own limit.
+pub(crate) fn decompress_lz4(block: &[u8], len: usize) -> Result<Vec<u8>> {
+    // One byte of a block stands for at most 255 bytes of output, in the tail of a long match.
+    if len > block.len().saturating_mul(255) {
+        return Err(Error::Compression("it claims more bytes than LZ4 can hold in its block"));
+    }
+    let mut payload = vec![0; len];
+    match decompress_into(block, &mut payload) {
+        Ok(restored) if restored == len => Ok(payload),
+        Ok(_) => Err(Error::Compression("the block ends before the length that was declared")),
+        Err(_) => Err(Error::Compression("the block is not valid LZ4 of the length that was declared")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_wants_an_eighth_saved() {
+        let auto = Compress::Auto { min_size: 64 };
+        assert!(!auto.tries(63));
+        assert!(auto.tries(64));
+        assert!(auto.keeps(800, 700));
+        assert!(!auto.keeps(800, 701));
+        assert!(!Compress::Auto { min_size: 0 }.tries(0), "nothing cannot become less");
+    }
+
+    #[test]
+    fn a_block_restores_only_to_its_own_length() {
+        let payload = vec![7_u8; 10_000];
+        let mut block = Vec::new();
+        compress_lz4(&payload, &mut block).unwrap();
+        assert_eq!(decompress_lz4(&block, 10_000).unwrap(), payload);
+        assert!(matches!(decompress_lz4(&block, 10_001), Err(Error::Compression(_))));
+        assert!(matches!(decompress_lz4(&block, 9_999), Err(Error::Compression(_))));
+    }
+
+    #[test]
+    fn the_best_that_lz4_can_do_is_within_the_bound() {
+        // Zeros compress best; the bound must never refuse what the compressor makes.
+        for len in [0, 1, 12, 13, 100, 4_096, 65_536, 1 << 20] {
+            let mut block = Vec::new();
+            compress_lz4(&vec![0; len], &mut block).unwrap();
+            assert_eq!(decompress_lz4(&block, len).map(|payload| payload.len()), Ok(len));
+        }
+    }
+
+    #[test]
+    fn a_tiny_block_cannot_ask_for_much() {
+        assert_eq!(
+            decompress_lz4(&[0; 10], 1 << 30),
+            Err(Error::Compression("it claims more bytes than LZ4 can hold in its block"))
+        );
+    }
+}

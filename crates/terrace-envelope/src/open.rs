@@ -1,0 +1,329 @@
+//! Reading an envelope: the checksum first, then every section against what is left, then the payload.
+//!
+//! The payload and the lists stay where they are: what comes back shares the memory of the envelope, and the
+//! only thing ever allocated is the output of decompression, after its length was bounded.
+
+use bytes::Bytes;
+
+use crate::compression::decompress_lz4;
+use crate::layout::{flag, key_hash, verify};
+use crate::peek::Front;
+use crate::reader::Reader;
+use crate::{Compression, Error, Header, Limits, MAX_TAGS, Result};
+
+/// An envelope that was verified and opened.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    header: Header,
+    compression: Compression,
+    payload: Bytes,
+    tags: Bytes,
+    content_type: Option<Bytes>,
+    metadata: Bytes,
+}
+
+impl Opened {
+    /// The numbers of the entry.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The payload. It shares the memory of the envelope unless it was compressed; a tombstone's is empty.
+    #[must_use]
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// The payload alone, without touching a reference count.
+    #[must_use]
+    pub fn into_payload(self) -> Bytes {
+        self.payload
+    }
+
+    /// How the payload was stored.
+    #[must_use]
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// The tags, in the order in which they were sealed.
+    #[must_use]
+    pub fn tags(&self) -> Tags<'_> {
+        Tags { left: Reader::new(&self.tags) }
+    }
+
+    /// The media type of the payload.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        // It was found to be UTF-8 when the envelope was opened.
+        self.content_type.as_deref().and_then(|text| std::str::from_utf8(text).ok())
+    }
+
+    /// The metadata pairs, in the order in which they were sealed.
+    #[must_use]
+    pub fn metadata(&self) -> Metadata<'_> {
+        Metadata { left: Reader::new(&self.metadata) }
+    }
+}
+
+/// The tags of an [`Opened`] envelope.
+#[derive(Clone, Debug)]
+pub struct Tags<'a> {
+    left: Reader<'a>,
+}
+
+impl<'a> Iterator for Tags<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.left.string().ok()
+    }
+}
+
+/// The metadata of an [`Opened`] envelope: name and value.
+#[derive(Clone, Debug)]
+pub struct Metadata<'a> {
+    left: Reader<'a>,
+}
+
+impl<'a> Iterator for Metadata<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<(&'a str, &'a str)> {
+        Some((self.left.text().ok()?, self.left.text().ok()?))
+    }
+}
+
+/// Opens one whole envelope that was sealed for `key`.
+///
+/// `envelope` must be exactly one: bytes after it are an error, since they cannot be told from damage.
+///
+/// # Errors
+/// Every variant of [`Error`]. Damage of any kind is an error, never a wrong value: the checksum covers all
+/// bytes before it, and is compared before anything is believed.
+///
+/// # Cost
+/// One pass of XXH3 over the envelope. Nothing is copied, and nothing allocated but the reference count that
+/// `Bytes` makes when memory is shared for the first time. A compressed payload is the exception: its
+/// uncompressed length is allocated once, after it was found to be within `limits` and possible.
+pub fn open(envelope: &Bytes, key: &[u8], limits: Limits) -> Result<Opened> {
+    let covered = verify(envelope)?;
+    let mut reader = Reader::new(covered);
+    let front = Front::read(&mut reader)?;
+    let flags = front.flags;
+    let header = read_header(&front, &mut reader)?;
+
+    let tags = if flags & flag::TAGS != 0 { skip_tags(&mut reader)? } else { &[] };
+    let content_type = if flags & flag::CONTENT_TYPE != 0 { Some(reader.text()?) } else { None };
+    let metadata = if flags & flag::METADATA != 0 { skip_metadata(&mut reader)? } else { &[] };
+
+    if reader.u64()? != key_hash(key) {
+        return Err(Error::KeyMismatch);
+    }
+    let payload_len = reader.u32()? as usize;
+    if header.tombstone && (payload_len != 0 || flags & flag::COMPRESSED != 0) {
+        return Err(Error::Malformed("a tombstone with a payload"));
+    }
+    if payload_len > limits.payload() {
+        return Err(Error::TooLong { what: "payload", limit: limits.payload() });
+    }
+    let compression = if flags & flag::COMPRESSED != 0 { Some(read_compression(&mut reader)?) } else { None };
+    if flags & flag::ENCRYPTED != 0 {
+        return Err(Error::Encrypted);
+    }
+
+    let stored = reader.rest();
+    let (compression, payload) = match compression {
+        None => {
+            fits(stored, payload_len)?;
+            (Compression::None, share(envelope, stored))
+        }
+        Some((algorithm, stored_len)) => {
+            fits(stored, stored_len)?;
+            (algorithm, Bytes::from(decompress_lz4(stored, payload_len)?))
+        }
+    };
+    Ok(Opened {
+        header,
+        compression,
+        payload,
+        tags: share(envelope, tags),
+        content_type: content_type.map(|text| share(envelope, text.as_bytes())),
+        metadata: share(envelope, metadata),
+    })
+}
+
+fn read_header(front: &Front, reader: &mut Reader<'_>) -> Result<Header> {
+    let (flags, peek) = (front.flags, &front.peek);
+    let fresh_until_ms = reader.u64_if(flags & flag::FRESH_UNTIL != 0)?;
+    let idle_ms = reader.u64_if(flags & flag::IDLE != 0)?;
+    let (weight, priority) = if flags & flag::WEIGHT != 0 { (reader.u32()?, reader.u8()?) } else { (0, 0) };
+    let stamp = reader.u64_if(flags & flag::STAMP != 0)?;
+    Ok(Header {
+        tombstone: peek.tombstone,
+        codec: peek.codec,
+        type_fingerprint: peek.type_fingerprint,
+        version: peek.version,
+        created_ms: peek.created_ms,
+        expires_ms: peek.expires_ms,
+        fresh_until_ms,
+        idle_ms,
+        stamp,
+        weight,
+        priority,
+    })
+}
+
+/// Walks over the tags and returns their bytes, without the count.
+fn skip_tags<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8]> {
+    let count = usize::from(reader.u8()?);
+    if count > MAX_TAGS {
+        return Err(Error::TooLong { what: "tags", limit: MAX_TAGS });
+    }
+    let from = reader.rest();
+    for _ in 0..count {
+        reader.string()?;
+    }
+    Ok(before(from, reader))
+}
+
+/// Walks over the metadata and returns its bytes, without the count.
+fn skip_metadata<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8]> {
+    let count = reader.u8()?;
+    let from = reader.rest();
+    for _ in 0..count {
+        reader.text()?;
+        reader.text()?;
+    }
+    Ok(before(from, reader))
+}
+
+/// The part of `from` that `reader` has passed since it stood at the beginning of `from`.
+fn before<'a>(from: &'a [u8], reader: &Reader<'a>) -> &'a [u8] {
+    let passed = from.len().saturating_sub(reader.rest().len());
+    from.get(..passed).unwrap_or_default()
+}
+
+/// Reads algorithm and stored length; dictionaries other than none do not exist yet.
+fn read_compression(reader: &mut Reader<'_>) -> Result<(Compression, usize)> {
+    let algorithm = Compression::from_id(reader.u8()?)?;
+    if reader.u32()? != 0 {
+        return Err(Error::Compression("its dictionary is unknown to this release"));
+    }
+    Ok((algorithm, reader.u32()? as usize))
+}
+
+/// The payload must fill exactly what is left before the checksum.
+fn fits(stored: &[u8], declared: usize) -> Result<()> {
+    match stored.len().cmp(&declared) {
+        std::cmp::Ordering::Less => Err(Error::Truncated),
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(Error::Malformed("bytes between payload and checksum")),
+    }
+}
+
+/// A part of the envelope as bytes of their own; nothing at all does not keep the envelope alive.
+fn share(envelope: &Bytes, part: &[u8]) -> Bytes {
+    if part.is_empty() { Bytes::new() } else { envelope.slice_ref(part) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::checksum;
+    use crate::{Compress, Fields, seal};
+
+    fn sealed(fields: &Fields<'_>, payload: &[u8], compress: Compress) -> Vec<u8> {
+        let mut out = Vec::new();
+        seal(fields, b"key", payload, compress, Limits::default(), &mut out).unwrap();
+        out
+    }
+
+    /// Puts the right checksum under an envelope that was tampered with.
+    fn resealed(mut bytes: Vec<u8>) -> Bytes {
+        let body = bytes.len() - 8;
+        let sum = checksum(&bytes[..body]);
+        bytes[body..].copy_from_slice(&sum.to_le_bytes());
+        Bytes::from(bytes)
+    }
+
+    fn open_default(envelope: &Bytes) -> Result<Opened> {
+        open(envelope, b"key", Limits::default())
+    }
+
+    #[test]
+    fn a_declared_length_beyond_the_limit_is_refused_before_anything_is_allocated() {
+        let mut bytes = sealed(&Fields::default(), &[0; 100], Compress::Always);
+        bytes[40..44].copy_from_slice(&u32::MAX.to_le_bytes());
+        let limit = Limits::default().payload;
+        assert_eq!(open_default(&resealed(bytes)).unwrap_err(), Error::TooLong { what: "payload", limit });
+    }
+
+    #[test]
+    fn a_declared_length_within_the_limit_but_beyond_lz4_is_refused() {
+        let mut bytes = sealed(&Fields::default(), &[0; 100], Compress::Always);
+        bytes[40..44].copy_from_slice(&(64_u32 << 20).to_le_bytes());
+        assert!(matches!(open_default(&resealed(bytes)), Err(Error::Compression(_))));
+    }
+
+    #[test]
+    fn unknown_algorithms_dictionaries_and_flags_are_named() {
+        let bytes = sealed(&Fields::default(), &[0; 100], Compress::Always);
+        let with = |at: usize, value: u8| {
+            let mut bytes = bytes.clone();
+            bytes[at] = value;
+            open_default(&resealed(bytes)).unwrap_err()
+        };
+        assert_eq!(with(44, 9), Error::Compression("its algorithm is unknown to this release"));
+        assert_eq!(with(45, 1), Error::Compression("its dictionary is unknown to this release"));
+        assert_eq!(with(6, 0x80), Error::UnknownFlags(0x8000));
+    }
+
+    #[test]
+    fn an_encrypted_entry_without_a_key_says_so() {
+        // As the drawing has it: key id, nonce length and nonce between the lengths and the payload.
+        let mut bytes = sealed(&Fields::default(), b"secret", Compress::Never);
+        bytes[6] |= (flag::ENCRYPTED >> 8) as u8;
+        let section = [7, 0, 0, 0, 3, 1, 2, 3];
+        bytes.splice(44..44, section);
+        let envelope = resealed(bytes);
+        assert_eq!(open_default(&envelope).unwrap_err(), Error::Encrypted);
+        assert!(crate::peek_verified(&envelope).unwrap().encrypted);
+    }
+
+    #[test]
+    fn contradictions_behind_a_right_checksum_are_errors() {
+        let plain = sealed(&Fields::default(), b"value", Compress::Never);
+        let mut tombstone = plain.clone();
+        tombstone[5] |= flag::TOMBSTONE as u8;
+        assert_eq!(
+            open_default(&resealed(tombstone)).unwrap_err(),
+            Error::Malformed("a tombstone with a payload")
+        );
+        let mut compressed = sealed(&Fields::default(), b"", Compress::Always);
+        compressed[5] |= flag::TOMBSTONE as u8;
+        let found = open_default(&resealed(compressed)).unwrap_err();
+        assert_eq!(found, Error::Malformed("a tombstone with a payload"));
+        let mut longer = plain.clone();
+        longer.insert(44, 0);
+        assert_eq!(
+            open_default(&resealed(longer)).unwrap_err(),
+            Error::Malformed("bytes between payload and checksum")
+        );
+        let mut shorter = plain;
+        shorter.remove(44);
+        assert_eq!(open_default(&resealed(shorter)).unwrap_err(), Error::Truncated);
+    }
+
+    #[test]
+    fn more_tags_than_allowed_and_text_that_is_none_are_errors() {
+        let tags: &[&[u8]] = &[b"a"];
+        let mut many = sealed(&Fields { tags, ..Fields::default() }, b"", Compress::Never);
+        many[32] = 17;
+        assert_eq!(open_default(&resealed(many)).unwrap_err(), Error::TooLong { what: "tags", limit: 16 });
+        let mut text = sealed(&Fields { content_type: Some("a"), ..Fields::default() }, b"", Compress::Never);
+        text[34] = 0xff;
+        assert!(matches!(open_default(&resealed(text)), Err(Error::Malformed(_))));
+    }
+}

@@ -1,0 +1,243 @@
+//! Writing an envelope: checked first, then written front to back in one pass.
+//!
+//! A write to a server goes through here, so absent sections cost a test of a flag each, and nothing is
+//! allocated besides the room in `out`.
+
+use crate::compression::compress_lz4;
+use crate::layout::{CHECKSUM_LEN, FIXED_LEN, MAGIC, checksum, flag, key_hash};
+use crate::{Compress, Compression, Error, FORMAT_VERSION, Fields, Header, Limits, Result};
+use crate::{MAX_METADATA, MAX_STRING, MAX_TAGS};
+
+/// The most bytes that the optional numbers take: expiry, freshness, idle limit, weight and priority, stamp.
+const OPTIONAL_NUMBERS_LEN: usize = 8 + 8 + 8 + 5 + 8;
+
+/// The most bytes between the lists and the payload: key hash, payload length, compression section.
+const TAIL_LEN: usize = 8 + 4 + 9;
+
+/// Appends the envelope of `payload` under `key` to `out`. The same arguments always give the same bytes.
+///
+/// # Errors
+/// `TooLong` when a part exceeds what the format or `limits` allow, `Malformed` for a tombstone with a
+/// payload. `out` then holds what it held before.
+///
+/// # Cost
+/// One copy of the payload and one pass of XXH3 over the result: 52 bytes on top of a plain payload, 60 with
+/// an expiry. Without compression `out` grows at most once. Compression needs room for the worst case (11/10
+/// of the payload), which stays as spare capacity, and a table of 8 to 16 KiB for the time of the call.
+pub fn seal(
+    fields: &Fields<'_>,
+    key: &[u8],
+    payload: &[u8],
+    compress: Compress,
+    limits: Limits,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let payload_len = check(fields, payload, limits)?;
+    let start = out.len();
+    let tries = compress.tries(payload.len()) && !fields.header.tombstone;
+    if !(tries && append_compressed(fields, key, payload, payload_len, compress, out)?) {
+        out.reserve(head_capacity(fields) + payload.len() + CHECKSUM_LEN);
+        append_head(fields, key, payload_len, Compression::None, out);
+        out.extend_from_slice(payload);
+    }
+    let sum = checksum(out.get(start..).unwrap_or_default());
+    out.extend_from_slice(&sum.to_le_bytes());
+    Ok(())
+}
+
+/// Refuses what the format or the caller's limits cannot carry; returns the payload's length as it is
+/// written.
+fn check(fields: &Fields<'_>, payload: &[u8], limits: Limits) -> Result<u32> {
+    if fields.header.tombstone && !payload.is_empty() {
+        return Err(Error::Malformed("a tombstone has no payload"));
+    }
+    within("tags", fields.tags.len(), MAX_TAGS)?;
+    for tag in fields.tags {
+        within("tag", tag.len(), MAX_STRING)?;
+    }
+    within("content type", fields.content_type.map_or(0, str::len), MAX_STRING)?;
+    within("metadata pairs", fields.metadata.len(), MAX_METADATA)?;
+    for (name, value) in fields.metadata {
+        within("metadata name", name.len(), MAX_STRING)?;
+        within("metadata value", value.len(), MAX_STRING)?;
+    }
+    let limit = limits.payload();
+    within("payload", payload.len(), limit)?;
+    u32::try_from(payload.len()).map_err(|_| Error::TooLong { what: "payload", limit })
+}
+
+fn within(what: &'static str, len: usize, limit: usize) -> Result<()> {
+    if len <= limit { Ok(()) } else { Err(Error::TooLong { what, limit }) }
+}
+
+/// Appends head and compressed payload; leaves `out` as it was and says `false` if that is not worth being
+/// kept.
+fn append_compressed(
+    fields: &Fields<'_>,
+    key: &[u8],
+    payload: &[u8],
+    payload_len: u32,
+    compress: Compress,
+    out: &mut Vec<u8>,
+) -> Result<bool> {
+    let start = out.len();
+    append_head(fields, key, payload_len, Compression::Lz4, out);
+    let body = out.len();
+    let stored = compress_lz4(payload, out).inspect_err(|_| out.truncate(start))?;
+    let Ok(stored_len) = u32::try_from(stored) else {
+        out.truncate(start);
+        return Ok(false);
+    };
+    if !compress.keeps(payload.len(), stored) {
+        out.truncate(start);
+        return Ok(false);
+    }
+    // The stored length is the last number of the head; it was not known when the head was written.
+    if let Some(place) = out.get_mut(body - 4..body) {
+        place.copy_from_slice(&stored_len.to_le_bytes());
+    }
+    Ok(true)
+}
+
+/// Appends everything that stands before the payload.
+fn append_head(
+    fields: &Fields<'_>,
+    key: &[u8],
+    payload_len: u32,
+    compression: Compression,
+    out: &mut Vec<u8>,
+) {
+    let flags = flags(fields, compression);
+    append_numbers(&fields.header, flags, out);
+    append_lists(fields, flags, out);
+    out.extend_from_slice(&key_hash(key).to_le_bytes());
+    out.extend_from_slice(&payload_len.to_le_bytes());
+    if flags & flag::COMPRESSED != 0 {
+        out.push(compression.id());
+        out.extend_from_slice(&[0; 8]); // no dictionary, and the place of the stored length
+    }
+}
+
+fn flags(fields: &Fields<'_>, compression: Compression) -> u16 {
+    let header = &fields.header;
+    let bit = |present: bool, bit: u16| if present { bit } else { 0 };
+    bit(header.tombstone, flag::TOMBSTONE)
+        | bit(header.expires_ms != 0, flag::EXPIRES)
+        | bit(header.fresh_until_ms != 0, flag::FRESH_UNTIL)
+        | bit(header.idle_ms != 0, flag::IDLE)
+        | bit(header.weight != 0 || header.priority != 0, flag::WEIGHT)
+        | bit(header.stamp != 0, flag::STAMP)
+        | bit(!fields.tags.is_empty(), flag::TAGS)
+        | bit(fields.content_type.is_some(), flag::CONTENT_TYPE)
+        | bit(!fields.metadata.is_empty(), flag::METADATA)
+        | bit(compression != Compression::None, flag::COMPRESSED)
+}
+
+fn append_numbers(header: &Header, flags: u16, out: &mut Vec<u8>) {
+    let mut fixed = [0; FIXED_LEN];
+    fixed[0..4].copy_from_slice(&MAGIC);
+    fixed[4] = FORMAT_VERSION;
+    fixed[5..7].copy_from_slice(&flags.to_le_bytes());
+    fixed[7] = header.codec;
+    fixed[8..16].copy_from_slice(&header.type_fingerprint.to_le_bytes());
+    fixed[16..24].copy_from_slice(&header.version.to_le_bytes());
+    fixed[24..32].copy_from_slice(&header.created_ms.to_le_bytes());
+    out.extend_from_slice(&fixed);
+    if flags & flag::EXPIRES != 0 {
+        out.extend_from_slice(&header.expires_ms.to_le_bytes());
+    }
+    if flags & flag::FRESH_UNTIL != 0 {
+        out.extend_from_slice(&header.fresh_until_ms.to_le_bytes());
+    }
+    if flags & flag::IDLE != 0 {
+        out.extend_from_slice(&header.idle_ms.to_le_bytes());
+    }
+    if flags & flag::WEIGHT != 0 {
+        out.extend_from_slice(&header.weight.to_le_bytes());
+        out.push(header.priority);
+    }
+    if flags & flag::STAMP != 0 {
+        out.extend_from_slice(&header.stamp.to_le_bytes());
+    }
+}
+
+/// The casts keep their value: `check` has bounded every count and length.
+fn append_lists(fields: &Fields<'_>, flags: u16, out: &mut Vec<u8>) {
+    if flags & flag::TAGS != 0 {
+        out.push(fields.tags.len() as u8);
+        for tag in fields.tags {
+            append_string(tag, out);
+        }
+    }
+    if let Some(content_type) = fields.content_type {
+        append_string(content_type.as_bytes(), out);
+    }
+    if flags & flag::METADATA != 0 {
+        out.push(fields.metadata.len() as u8);
+        for (name, value) in fields.metadata {
+            append_string(name.as_bytes(), out);
+            append_string(value.as_bytes(), out);
+        }
+    }
+}
+
+fn append_string(string: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(string.len() as u16).to_le_bytes());
+    out.extend_from_slice(string);
+}
+
+/// Bytes that are always enough for the head of these fields.
+fn head_capacity(fields: &Fields<'_>) -> usize {
+    let string = |len: usize| 2 + len;
+    let tags: usize = fields.tags.iter().map(|tag| string(tag.len())).sum();
+    let metadata: usize =
+        fields.metadata.iter().map(|(name, value)| string(name.len()) + string(value.len())).sum();
+    let content_type = fields.content_type.map_or(0, |text| string(text.len()));
+    FIXED_LEN + OPTIONAL_NUMBERS_LEN + 1 + tags + content_type + 1 + metadata + TAIL_LEN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_value_costs_fifty_two_bytes_and_an_expiry_eight_more() {
+        let mut out = Vec::new();
+        let mut fields = Fields::default();
+        seal(&fields, b"k", b"value", Compress::Never, Limits::default(), &mut out).unwrap();
+        assert_eq!(out.len(), 52 + 5);
+        fields.header.expires_ms = 1;
+        out.clear();
+        seal(&fields, b"k", b"value", Compress::Never, Limits::default(), &mut out).unwrap();
+        assert_eq!(out.len(), 60 + 5);
+    }
+
+    #[test]
+    fn the_room_that_was_reserved_is_enough() {
+        let header = Header {
+            expires_ms: 1,
+            fresh_until_ms: 1,
+            idle_ms: 1,
+            weight: 1,
+            priority: 1,
+            stamp: 1,
+            ..Header::default()
+        };
+        let tags: &[&[u8]] = &[b"a", b"longer tag", b""];
+        let metadata = &[("etag", "\"1\""), ("", "")];
+        let fields = Fields { header, tags, content_type: Some("text/plain"), metadata };
+        let mut head = Vec::new();
+        append_head(&fields, b"key", 0, Compression::Lz4, &mut head);
+        assert_eq!(head.len(), head_capacity(&fields));
+    }
+
+    #[test]
+    fn what_is_not_worth_it_stays_uncompressed_and_leaves_no_trace() {
+        let noise: Vec<u8> = (0..4_096_u64).flat_map(|i| key_hash(&i.to_le_bytes()).to_le_bytes()).collect();
+        let fields = Fields::default();
+        let (mut never, mut auto) = (b"before".to_vec(), b"before".to_vec());
+        seal(&fields, b"k", &noise, Compress::Never, Limits::default(), &mut never).unwrap();
+        seal(&fields, b"k", &noise, Compress::Auto { min_size: 0 }, Limits::default(), &mut auto).unwrap();
+        assert_eq!(auto, never);
+    }
+}

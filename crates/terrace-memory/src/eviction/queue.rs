@@ -1,0 +1,145 @@
+//! The queue that the policies are made of: a doubly linked list threaded through a vector indexed by slot.
+//!
+//! Decision: several queues share one vector of links, since an entry stands in at most one of them; indices
+//! instead of pointers keep it safe code.
+
+use crate::slab::{NIL, cover};
+
+/// The place of one entry in the queue it stands in.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    /// Towards the head: inserted later.
+    newer: u32,
+    /// Towards the tail: inserted earlier.
+    older: u32,
+    weight: u32,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Link { newer: NIL, older: NIL, weight: 0 }
+    }
+}
+
+/// The links of all slots of a shard.
+#[derive(Debug, Default)]
+pub(super) struct Links(Vec<Link>);
+
+impl Links {
+    pub(super) fn weight(&self, slot: u32) -> u32 {
+        self.0.get(slot as usize).map_or(0, |link| link.weight)
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Link>()
+    }
+}
+
+/// One queue: entries come in at the head and leave at the tail.
+#[derive(Debug)]
+pub(super) struct Queue {
+    head: u32,
+    tail: u32,
+    len: usize,
+    weight: u64,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Queue { head: NIL, tail: NIL, len: 0, weight: 0 }
+    }
+}
+
+impl Queue {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    pub(super) fn tail(&self) -> Option<u32> {
+        (self.tail != NIL).then_some(self.tail)
+    }
+
+    pub(super) fn push_head(&mut self, links: &mut Links, slot: u32, weight: u32) {
+        cover(&mut links.0, slot);
+        links.0[slot as usize] = Link { newer: NIL, older: self.head, weight };
+        match self.head {
+            NIL => self.tail = slot,
+            head => links.0[head as usize].newer = slot,
+        }
+        self.head = slot;
+        self.len += 1;
+        self.weight += u64::from(weight);
+    }
+
+    /// Takes out an entry that stands in this queue.
+    pub(super) fn unlink(&mut self, links: &mut Links, slot: u32) {
+        let Link { newer, older, weight } = links.0[slot as usize];
+        match newer {
+            NIL => self.head = older,
+            newer => links.0[newer as usize].older = older,
+        }
+        match older {
+            NIL => self.tail = newer,
+            older => links.0[older as usize].newer = newer,
+        }
+        self.len -= 1;
+        self.weight -= u64::from(weight);
+    }
+
+    /// Moves an entry of this queue to its head.
+    pub(super) fn refresh(&mut self, links: &mut Links, slot: u32) {
+        if self.head != slot {
+            let weight = links.weight(slot);
+            self.unlink(links, slot);
+            self.push_head(links, slot, weight);
+        }
+    }
+
+    pub(super) fn reweigh(&mut self, links: &mut Links, slot: u32, weight: u32) {
+        let link = &mut links.0[slot as usize];
+        self.weight = self.weight - u64::from(link.weight) + u64::from(weight);
+        link.weight = weight;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(queue: &mut Queue, links: &mut Links) -> Vec<u32> {
+        std::iter::from_fn(|| queue.tail().inspect(|slot| queue.unlink(links, *slot))).collect()
+    }
+
+    #[test]
+    fn entries_leave_in_the_order_they_came_unless_refreshed() {
+        let (mut queue, mut links) = (Queue::default(), Links::default());
+        for slot in 0..5 {
+            queue.push_head(&mut links, slot, 10 + slot);
+        }
+        assert_eq!((queue.len(), queue.weight()), (5, 60));
+        queue.refresh(&mut links, 0);
+        queue.refresh(&mut links, 2);
+        queue.refresh(&mut links, 2);
+        queue.unlink(&mut links, 3);
+        queue.reweigh(&mut links, 4, 1);
+        assert_eq!((queue.len(), queue.weight()), (4, 34));
+        assert_eq!(drain(&mut queue, &mut links), [1, 4, 0, 2]);
+        assert_eq!((queue.len(), queue.weight(), queue.tail()), (0, 0, None));
+    }
+
+    #[test]
+    fn two_queues_share_the_links() {
+        let (mut a, mut b, mut links) = (Queue::default(), Queue::default(), Links::default());
+        a.push_head(&mut links, 0, 1);
+        b.push_head(&mut links, 1, 1);
+        a.push_head(&mut links, 2, 1);
+        a.unlink(&mut links, 0);
+        b.push_head(&mut links, 0, 1);
+        assert_eq!(drain(&mut a, &mut links), [2]);
+        assert_eq!(drain(&mut b, &mut links), [1, 0]);
+    }
+}

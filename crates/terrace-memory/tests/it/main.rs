@@ -1,0 +1,9 @@
+//! The engine as its users see it.
+
+mod accounting;
+mod atomicity;
+mod concurrency;
+mod expiry;
+mod footprint;
+mod model;
+mod walking;

@@ -1,0 +1,142 @@
+//! `terrace sim`.
+
+use clap::{Args, ValueEnum};
+use terrace_sim::{Capacity, Report, Trace};
+
+use super::output;
+use super::progress::Progress;
+use crate::exit::{Exit, Failure};
+
+const EXAMPLES: &str = "\
+Examples:
+  terrace sim --trace oltp.trc.zst --policy opt,lru,terrace --capacity 1000,5000
+  terrace sim --trace a.trc.zst b.trc.zst --capacity 0.1%,1%,10% --json
+  terrace sim --generate zipf:keys=100000,theta=0.9,requests=1000000 --capacity 1%
+
+Policies: opt (clairvoyant: no policy can hit more often), lru, fifo, s3fifo, and terrace (what ships).
+Capacities: entries, or bytes with --unit bytes, or a percentage of the trace's unique keys or bytes.
+Formulas: zipf:keys=K,theta=T  scan:  loop:keys=K  shift:keys=K,hot=H,share=P,period=M
+          each with requests=N,seed=S,size=B
+A trace file is one zstd stream of 16-byte records, little-endian: u64 key, u32 size, u32 time in seconds.";
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Unit {
+    /// Every object counts one
+    #[default]
+    Objects,
+    /// An object counts its size
+    Bytes,
+}
+
+impl From<Unit> for terrace_sim::Unit {
+    fn from(unit: Unit) -> Self {
+        match unit {
+            Unit::Objects => Self::Objects,
+            Unit::Bytes => Self::Bytes,
+        }
+    }
+}
+
+/// A formula, and how it was written.
+#[derive(Clone)]
+pub(super) struct Formula {
+    text: String,
+    generator: terrace_sim::Generator,
+}
+
+impl std::str::FromStr for Formula {
+    type Err = terrace_sim::GeneratorError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self { text: text.to_owned(), generator: text.parse()? })
+    }
+}
+
+/// Replays traces through eviction policies and compares their hits.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Sim {
+    /// Trace files
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "generate")]
+    trace: Vec<String>,
+    /// Formulas of traces that need no file
+    #[arg(long, value_name = "FORMULA", num_args = 1..)]
+    generate: Vec<Formula>,
+    /// Which policies
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "opt,lru,fifo,terrace", value_parser = terrace_sim::POLICIES)]
+    policy: Vec<String>,
+    /// How large the cache is
+    #[arg(long, value_name = "N|P%,...", value_delimiter = ',', default_value = "0.1%,1%,10%")]
+    capacity: Vec<Capacity>,
+    /// What a capacity counts
+    #[arg(long, value_enum, default_value_t)]
+    unit: Unit,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl Sim {
+    pub(super) fn run(&self) -> Result<Exit, Failure> {
+        let mut rows = Vec::new();
+        for source in &self.trace {
+            self.replay(&open(source)?, &mut rows)?;
+        }
+        for formula in &self.generate {
+            self.replay(&formula.trace(), &mut rows)?;
+        }
+        if !self.json {
+            let heading =
+                ["trace", "capacity", "policy", "requests", "hits", "hit ratio", "ns/request", "bytes/entry"];
+            output::raw(output::table(&heading, &rows).as_bytes())?;
+        }
+        Ok(Exit::Success)
+    }
+
+    fn replay(&self, trace: &Trace, rows: &mut Vec<Vec<String>>) -> Result<(), Failure> {
+        let requests = trace.records().len() as u64;
+        let mut progress = Progress::new(requests * (self.capacity.len() * self.policy.len()) as u64);
+        let mut done = 0;
+        for capacity in &self.capacity {
+            let capacity = capacity.resolve(trace, self.unit.into());
+            for policy in &self.policy {
+                progress.about(format!("{} {policy} {capacity}", trace.name()));
+                let mut told = |replayed| progress.at(done + replayed);
+                let report = terrace_sim::replay(trace, policy, capacity, self.unit.into(), &mut told)
+                    .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+                done += requests;
+                match self.json {
+                    true => progress.aside(|| output::line(report.to_json()))?,
+                    false => rows.push(row(&report)),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Formula {
+    /// Its trace.
+    pub(super) fn trace(&self) -> Trace {
+        Trace::from_records(&self.text, self.generator.records().collect())
+    }
+}
+
+/// The trace in a file. A name that looks like a formula is still a file: that is what was said.
+pub(super) fn open(path: &str) -> Result<Trace, Failure> {
+    let path = if path.contains('/') { path.to_owned() } else { format!("./{path}") };
+    Trace::open(&path).map_err(|error| Failure::new(Exit::Directory, error.to_string()))
+}
+
+fn row(report: &Report) -> Vec<String> {
+    vec![
+        report.trace.clone(),
+        report.capacity.to_string(),
+        report.policy.clone(),
+        report.requests.to_string(),
+        report.hits.to_string(),
+        format!("{:.2} %", report.hit_ratio * 100.0),
+        format!("{:.0}", report.ns_per_request),
+        report.bytes_per_entry.map_or_else(|| "-".into(), |bytes| format!("{bytes:.0}")),
+    ]
+}

@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+pub mod cli;
+pub mod config;
+pub mod exit;
+pub mod http;
+pub mod keyspace;
+pub mod resp;
+pub mod serve;

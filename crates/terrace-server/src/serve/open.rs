@@ -1,0 +1,119 @@
+//! From the configuration to the keys: the store that keeps them, and the hot tier in front of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use terrace::backends::fjall::{FjallConfig, FjallStore};
+use terrace::backends::memory::{Evict, MemoryConfig, MemoryStore};
+use terrace::tiers::{Foundation, Hot, HotConfig, HotTier, Lower, Options, Tier, Tiers, WriteMode};
+use terrace_store::spawn::offload;
+use terrace_store::tokio_runtime::{TokioClock, TokioSpawn};
+use terrace_store::{Clock, Error, ErrorKind, Key, Namespace, Result, Spawn, Store};
+
+use crate::config::{Config, Engine};
+use crate::exit::{Exit, Failure};
+use crate::keyspace::{Keyspace, Policy, hold};
+
+/// Opens what is configured. To be called on the runtime that does the background work.
+///
+/// # Errors
+/// Each with the exit code that says whose turn it is.
+pub(super) async fn keyspace(config: &Config) -> Result<Arc<Keyspace>, Failure> {
+    open(config).await.map_err(|error| explain(config, &error))
+}
+
+async fn open(config: &Config) -> Result<Arc<Keyspace>> {
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock::current()?);
+    let spawn: Arc<dyn Spawn> = Arc::new(TokioSpawn::current()?);
+    let base = Foundation::new(Arc::clone(&clock), Options::default());
+    let (tier, store) = store(config, &clock, &spawn).await?;
+    let hot = hot(config, &base)?;
+    let erased = hot.clone().map(|hot| hot as Arc<dyn Hot>);
+    let lower = vec![Lower::new(tier, store, WriteMode::Through)];
+    let tiers = Tiers::open(base, erased, lower, spawn).await?;
+    let keyspace = Keyspace::new(tiers, hot)?;
+    Ok(Arc::new(keyspace))
+}
+
+/// The store that decides.
+async fn store(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    spawn: &Arc<dyn Spawn>,
+) -> Result<(Tier, Arc<dyn Store>)> {
+    match config.store.kind {
+        Engine::Fjall => {
+            let fjall = FjallConfig {
+                durability: config.durability(),
+                capacity: config.capacity(),
+                ..FjallConfig::new(&config.store.dir)
+            };
+            if config.store.dir.join(crate::cli::REPLAY_MARK).exists() {
+                return Err(Error::new(ErrorKind::Denied, "open")
+                    .because("this folder belongs to `terrace replay`; choose another with --dir"));
+            }
+            let (clock, spawn_too) = (Arc::clone(clock), Arc::clone(spawn));
+            // Opening reads what is there, which may take a while.
+            let opened = offload(&**spawn, "open", move || {
+                make_private(&fjall.path)?;
+                FjallStore::open(fjall, clock, spawn_too)
+            });
+            Ok((Tier::Durable, Arc::new(opened.await?)))
+        }
+        Engine::Memory => {
+            let memory =
+                MemoryConfig { capacity: config.capacity(), evict: evict(config), report_evicted: 0 };
+            Ok((Tier::Warm, Arc::new(MemoryStore::open(memory, Arc::clone(clock))?)))
+        }
+    }
+}
+
+/// The memory store chooses better by itself who makes room, for it sees every read. What it has no policy for is
+/// left to the keyspace, as on disk.
+fn evict(config: &Config) -> Evict {
+    match config.store.policy.0 {
+        _ if config.capacity().is_none() => Evict::None,
+        Policy::VolatileLfu => Evict::Expiring,
+        Policy::AllKeysLfu => Evict::All,
+        Policy::NoEviction | Policy::VolatileTtl => Evict::None,
+    }
+}
+
+/// Live values in front of the disk. In front of memory there would be nothing to gain.
+fn hot(config: &Config, base: &Foundation) -> Result<Option<Arc<HotTier<Key, Bytes>>>> {
+    if config.store.kind == Engine::Memory || config.hot.size.0 == 0 {
+        return Ok(None);
+    }
+    let hot = HotConfig {
+        memory: terrace::memory::Config::bytes(config.hot.size.0),
+        namespace: Namespace::new("0")?,
+        hold,
+        keep_unexpiring: false,
+    };
+    let (floors, generations) = (Arc::clone(&base.floors), Arc::clone(&base.generations));
+    Ok(Some(Arc::new(HotTier::new(hot, Arc::clone(&base.clock), floors, generations))))
+}
+
+/// Makes the folder, if it is not there, for this user alone.
+fn make_private(folder: &std::path::Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Error::from)
+}
+
+/// An error of opening, in words that say what to do.
+fn explain(config: &Config, error: &Error) -> Failure {
+    let failure = Failure::of_store(error);
+    let folder = config.store.dir.display();
+    let advice = match failure.exit {
+        Exit::Held => format!(
+            "the data directory {folder} is held by another process: stop it, or choose another with --dir"
+        ),
+        Exit::Newer => format!("the data directory {folder} cannot be read by this release"),
+        Exit::Damaged => format!(
+            "the data in {folder} is damaged: restore it from a copy, or move the directory away to begin empty"
+        ),
+        Exit::Directory => format!("the data directory {folder} cannot be used: choose another with --dir"),
+        _ => format!("the keys in {folder} cannot be opened"),
+    };
+    Failure::new(failure.exit, format!("{advice} ({error})"))
+}

@@ -1,0 +1,106 @@
+//! A disk that is full: writes are refused in words, and everything else goes on.
+
+use super::*;
+
+/// A small file system of its own, unmounted when it is dropped.
+pub(super) struct Mount(Option<TempDir>);
+
+impl Mount {
+    /// One with these options; `None` where that is not allowed.
+    pub(super) fn new(options: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().ok()?;
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder.path()).output();
+        mount.is_ok_and(|output| output.status.success()).then(|| Self(Some(folder)))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.0.as_ref().expect("mounted").path()
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if let Some(folder) = self.0.take() {
+            let _ = Command::new("umount").args(["--lazy"]).arg(folder.path()).output();
+        }
+    }
+}
+
+/// Writes until it is refused, and returns what was acknowledged and the refusal.
+fn fill(server: &Server) -> (usize, String) {
+    let mut client = server.client();
+    for number in 0..20_000 {
+        let answer = client.ask(&[b"SET", key(number).as_bytes(), &value(number)]);
+        if answer != "+OK" {
+            return (number, answer);
+        }
+    }
+    panic!("the disk never got full");
+}
+
+fn key(number: usize) -> String {
+    format!("key:{number}")
+}
+
+/// 32 KiB that no compression makes smaller.
+fn value(number: usize) -> Vec<u8> {
+    let mut state = number as u64 + 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..4096).flat_map(|_| next()).collect()
+}
+
+fn all_there(server: &Server, acknowledged: usize) {
+    let mut client = server.client();
+    for number in 0..acknowledged {
+        let answer = client.ask(&[b"GET", key(number).as_bytes()]);
+        let right = answer == String::from_utf8_lossy(&value(number));
+        let shown: String = answer.chars().take(200).collect();
+        assert!(right, "{} of {acknowledged} is not as it was written, but {shown}", key(number));
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_refuses_writes_and_loses_nothing() {
+    let Some(mount) = Mount::new("size=96m") else {
+        return eprintln!("skipped: no file system can be mounted here");
+    };
+    let data = mount.path().join("data");
+    let mut server = Server::on(&data, &["--hot", "1mib"]);
+    let (acknowledged, refusal) = fill(&server);
+    assert!(acknowledged > 100, "{acknowledged}");
+    let clear =
+        ["full", "space", "room", "could not be finished"].iter().any(|words| refusal.contains(words));
+    assert!(clear && (refusal.starts_with("-OOM") || refusal.starts_with("-ERR")), "{refusal}");
+    assert_eq!(server.ask(&[b"PING"]), "+PONG");
+    all_there(&server, acknowledged);
+    server.signal(Signal::TERM);
+    let (_, said) = server.ended();
+    assert!(!said.contains("panicked"), "{said}");
+    drop(server);
+
+    let more = Command::new("mount").args(["-o", "remount,size=512m"]).arg(mount.path()).output();
+    assert!(more.is_ok_and(|output| output.status.success()));
+    let server = Server::on(&data, &["--hot", "1mib"]);
+    all_there(&server, acknowledged);
+    assert_eq!(server.ask(&[b"SET", b"again", b"there is room"]), "+OK");
+}
+
+#[test]
+fn a_disk_without_room_to_begin_with_is_refused() {
+    let (_outer, data) = folder();
+    let mut command = Command::new("prlimit");
+    command.arg("--fsize=100000").arg(env!("CARGO_BIN_EXE_terrace"));
+    command.args(["serve", "--port", "0", "--http-port", "0", "--dir"]).arg(&data);
+    let Ok(output) = command.output() else {
+        return eprintln!("skipped: there is no prlimit here");
+    };
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(said.contains(data.to_str().unwrap()) && said.contains("full"), "{said}");
+}

@@ -1,0 +1,5 @@
+//! Replays with known outcomes.
+
+mod files;
+mod known_figures;
+mod synthetic;

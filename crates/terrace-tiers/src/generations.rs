@@ -1,0 +1,402 @@
+//! Invalidating many keys at once, in O(1): tags, prefixes, namespaces, everything.
+//!
+//! There is one counter of invalidations. Every invalidation takes the next *stamp* and writes it beside the
+//! tag, prefix or namespace it names. An entry carries the stamp that was current *before* its value was
+//! loaded; it is dead if anything that covers it was invalidated later. So an entry carries one number however
+//! many tags it has, and on a hit one load tells that nothing at all was invalidated since the entry was last
+//! looked at.
+//!
+//! The tables are bounded. A tag too many goes into a bucket it shares with others, a prefix too many becomes
+//! its namespace: that invalidates too much, never too little. Stamps come from a hybrid logical clock, so they
+//! go on growing after a restart.
+
+use std::hash::BuildHasher;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::hash::RandomState;
+use terrace_store::{Clock, Entry, Error, ErrorKind, Key, Namespace, Result, Tags, Version};
+
+use crate::version::HybridClock;
+
+/// Where the marks are kept in the lowest store.
+const TABLE: &str = "\0generations";
+const BUCKETS: usize = 1 << 16;
+const PREFIX_LIMIT: usize = 1024;
+const NAMESPACE_LIMIT: usize = 1 << 16;
+
+/// Which keys an invalidation names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One.
+    Key(Key),
+    /// Some.
+    Keys(Vec<Key>),
+    /// All entries with this tag, in any namespace.
+    Tag(Bytes),
+    /// All keys of a namespace that begin so.
+    Prefix(Namespace, Bytes),
+    /// All keys of a namespace.
+    Namespace(Namespace),
+    /// All.
+    All,
+}
+
+/// What becomes of what is invalidated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is never served again.
+    #[default]
+    Purge,
+    /// It is stale: served only where stale values are allowed.
+    Expire,
+}
+
+/// What the generations say of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing that covers it was invalidated since its load began.
+    Valid,
+    /// Something was, with [`Mode::Expire`].
+    Expired,
+    /// Something was, with [`Mode::Purge`].
+    Purged,
+}
+
+/// The last stamps at which something was invalidated, by mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Mark {
+    purged: u64,
+    expired: u64,
+}
+
+impl Mark {
+    fn set(&mut self, mode: Mode, stamp: u64) {
+        match mode {
+            Mode::Purge => self.purged = self.purged.max(stamp),
+            Mode::Expire => self.expired = self.expired.max(stamp),
+        }
+    }
+    fn merge(&mut self, other: Mark) {
+        self.purged = self.purged.max(other.purged);
+        self.expired = self.expired.max(other.expired);
+    }
+    fn last(self) -> u64 {
+        self.purged.max(self.expired)
+    }
+}
+
+#[derive(Default)]
+struct Table {
+    all: Mark,
+    namespaces: HashMap<Bytes, Mark>,
+    prefixes: Vec<(Namespace, Bytes, Mark)>,
+    tags: HashMap<Bytes, Mark>,
+    buckets: Vec<Mark>,
+}
+
+/// The generations of all tags, prefixes and namespaces.
+pub struct Generations {
+    stamps: HybridClock,
+    /// The last stamp given to an invalidation.
+    current: AtomicU64,
+    tag_limit: usize,
+    hasher: RandomState,
+    table: RwLock<Table>,
+}
+
+impl Generations {
+    /// Nothing invalidated yet; at most `tag_limit` tags have a mark of their own.
+    pub fn new(clock: Arc<dyn Clock>, tag_limit: usize) -> Self {
+        Self {
+            stamps: HybridClock::new(clock),
+            current: AtomicU64::new(0),
+            tag_limit,
+            hasher: RandomState::new(),
+            table: RwLock::default(),
+        }
+    }
+
+    /// The stamp an entry gets whose load begins now.
+    pub fn stamp(&self) -> u64 {
+        self.current.load(Ordering::SeqCst)
+    }
+
+    /// What became of an entry with this key and these tags whose load began at this stamp.
+    pub fn verdict(&self, key: &Key, tags: &Tags, stamp: u64) -> Verdict {
+        if stamp >= self.stamp() {
+            return Verdict::Valid;
+        }
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let mut mark = table.all;
+        if let Some(namespace) = table.namespaces.get(key.namespace_name()) {
+            mark.merge(*namespace);
+        }
+        for (namespace, prefix, of) in &table.prefixes {
+            if of.last() > stamp
+                && namespace.name() == key.namespace_name()
+                && key.bytes().starts_with(prefix)
+            {
+                mark.merge(*of);
+            }
+        }
+        for tag in tags.iter() {
+            mark.merge(table.tags.get(tag).copied().unwrap_or_default());
+            mark.merge(table.buckets.get(self.bucket(tag)).copied().unwrap_or_default());
+        }
+        match mark {
+            Mark { purged, .. } if purged > stamp => Verdict::Purged,
+            Mark { expired, .. } if expired > stamp => Verdict::Expired,
+            _ => Verdict::Valid,
+        }
+    }
+
+    /// [`Generations::verdict`] of a stored entry.
+    pub fn verdict_of(&self, key: &Key, entry: &Entry) -> Verdict {
+        self.verdict(key, &entry.tags, entry.stamp)
+    }
+
+    fn bucket(&self, tag: &[u8]) -> usize {
+        self.hasher.hash_one(tag) as usize % BUCKETS
+    }
+
+    /// Invalidates what a scope of many keys names, and returns what to keep of it in a store.
+    ///
+    /// # Panics
+    /// For the scopes that name single keys: those are deleted, not marked.
+    pub fn invalidate(&self, scope: &Scope, mode: Mode) -> Kept {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let stamp = self.stamps.tick().0;
+        let kept = self.mark(&mut table, scope, mode, stamp);
+        self.current.fetch_max(stamp, Ordering::SeqCst);
+        kept
+    }
+
+    fn mark(&self, table: &mut Table, scope: &Scope, mode: Mode, stamp: u64) -> Kept {
+        let (name, mark) = match scope {
+            Scope::All => (name(b'a', b""), &mut table.all),
+            Scope::Namespace(namespace) => namespace_mark(table, namespace),
+            Scope::Prefix(namespace, prefix) => prefix_mark(table, namespace, prefix),
+            Scope::Tag(tag) => self.tag_mark(table, tag),
+            Scope::Key(_) | Scope::Keys(_) => unreachable!("single keys are deleted, not marked"),
+        };
+        mark.set(mode, stamp);
+        Kept { name, mark: *mark }
+    }
+
+    fn tag_mark<'a>(&self, table: &'a mut Table, tag: &Bytes) -> (Vec<u8>, &'a mut Mark) {
+        let name = name(b't', tag);
+        if table.tags.len() < self.tag_limit || table.tags.contains_key(tag) {
+            // A copy, so that a small tag does not keep a large request buffer alive.
+            return (name, table.tags.entry(Bytes::copy_from_slice(tag)).or_default());
+        }
+        if table.buckets.is_empty() {
+            table.buckets = vec![Mark::default(); BUCKETS];
+        }
+        (name, &mut table.buckets[self.bucket(tag)])
+    }
+
+    /// Takes back what [`Generations::invalidate`] gave to keep, when a cache is opened.
+    ///
+    /// # Errors
+    /// `Corrupt` if it is none of ours; the caller then has to [`Generations::distrust`] everything.
+    pub fn restore(&self, key: &Key, entry: &Entry) -> Result<()> {
+        let mark = unpack(&entry.value).ok_or_else(|| damaged(key))?;
+        let (&kind, rest) = key.bytes().split_first().ok_or_else(|| damaged(key))?;
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let held = match kind {
+            b'a' => &mut table.all,
+            b't' => self.tag_mark(&mut table, &Bytes::copy_from_slice(rest)).1,
+            b'n' => namespace_mark(&mut table, &Namespace::new(rest)?).1,
+            b'p' => {
+                let flat = Key::from_flat(Bytes::copy_from_slice(rest))?;
+                prefix_mark(&mut table, &flat.namespace(), &flat.shared_bytes()).1
+            }
+            _ => return Err(damaged(key)),
+        };
+        held.merge(mark);
+        self.stamps.observe(Version(mark.last()));
+        self.current.fetch_max(mark.last(), Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Gives up everything that was stored so far: what a lost table means.
+    pub fn distrust(&self) -> Kept {
+        self.invalidate(&Scope::All, Mode::Purge)
+    }
+
+    /// How many tags have a mark of their own.
+    pub fn tags(&self) -> usize {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).tags.len()
+    }
+
+    /// The namespace of the lowest store in which marks are kept.
+    pub fn namespace() -> Namespace {
+        Namespace::new(TABLE).expect("the name is short")
+    }
+}
+
+/// A mark to be kept in the lowest store: after a restart, what was invalidated stays so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    name: Vec<u8>,
+    mark: Mark,
+}
+
+impl Kept {
+    /// Its key.
+    ///
+    /// # Errors
+    /// `Invalid` if the prefix it names is too long to be kept.
+    pub fn key(&self) -> Result<Key> {
+        Generations::namespace().key(&self.name)
+    }
+
+    /// Its entry.
+    pub fn entry(&self) -> Entry {
+        self.merged(None)
+    }
+
+    /// Its entry, merged with the one that is kept already: the later stamps of both.
+    pub fn merged(&self, held: Option<&Entry>) -> Entry {
+        let mut mark = self.mark;
+        mark.merge(held.and_then(|held| unpack(&held.value)).unwrap_or_default());
+        let mut value = [0; 16];
+        value[..8].copy_from_slice(&mark.purged.to_le_bytes());
+        value[8..].copy_from_slice(&mark.expired.to_le_bytes());
+        Entry::new(Bytes::copy_from_slice(&value))
+    }
+
+    /// The stamp of the invalidation.
+    pub fn stamp(&self) -> NonZeroU64 {
+        NonZeroU64::new(self.mark.last()).unwrap_or(NonZeroU64::MIN)
+    }
+}
+
+fn unpack(value: &[u8]) -> Option<Mark> {
+    let (purged, expired) = value.split_at_checked(8)?;
+    let number = |bytes: &[u8]| Some(u64::from_le_bytes(bytes.try_into().ok()?));
+    Some(Mark { purged: number(purged)?, expired: number(expired)? })
+}
+
+fn damaged(key: &Key) -> Error {
+    Error::new(ErrorKind::Corrupt, "restore").with("key", format!("{key:?}")).because("not a kept generation")
+}
+
+fn name(kind: u8, rest: &[u8]) -> Vec<u8> {
+    [&[kind], rest].concat()
+}
+
+fn namespace_mark<'a>(table: &'a mut Table, namespace: &Namespace) -> (Vec<u8>, &'a mut Mark) {
+    if table.namespaces.len() >= NAMESPACE_LIMIT && !table.namespaces.contains_key(namespace.name()) {
+        return (name(b'a', b""), &mut table.all);
+    }
+    let key = Bytes::copy_from_slice(namespace.name());
+    (name(b'n', namespace.name()), table.namespaces.entry(key).or_default())
+}
+
+fn prefix_mark<'a>(table: &'a mut Table, namespace: &Namespace, prefix: &Bytes) -> (Vec<u8>, &'a mut Mark) {
+    let known = table.prefixes.iter().position(|(ns, p, _)| ns == namespace && p == prefix);
+    let index = match known {
+        Some(index) => index,
+        None if table.prefixes.len() >= PREFIX_LIMIT => return namespace_mark(table, namespace),
+        None => {
+            table.prefixes.push((namespace.clone(), Bytes::copy_from_slice(prefix), Mark::default()));
+            table.prefixes.len() - 1
+        }
+    };
+    let flat = [namespace.flat_prefix(), prefix].concat();
+    (name(b'p', &flat), &mut table.prefixes[index].2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use terrace_store::fakes::FrozenClock;
+
+    fn generations(tag_limit: usize) -> Generations {
+        Generations::new(Arc::new(FrozenClock::at_wall_ms(1000)), tag_limit)
+    }
+
+    fn key(name: &str) -> Key {
+        Key::new("n", name).unwrap()
+    }
+
+    #[test]
+    fn what_was_loaded_before_an_invalidation_is_dead_and_what_came_after_lives() {
+        let generations = generations(10);
+        let tags = Tags::new(["users", "eu"]).unwrap();
+        let before = generations.stamp();
+        generations.invalidate(&Scope::Tag("users".into()), Mode::Purge);
+        let after = generations.stamp();
+        assert_eq!(generations.verdict(&key("k"), &tags, before), Verdict::Purged);
+        assert_eq!(generations.verdict(&key("k"), &tags, after), Verdict::Valid);
+        assert_eq!(generations.verdict(&key("k"), &Tags::new(["other"]).unwrap(), before), Verdict::Valid);
+        generations.invalidate(&Scope::Tag("eu".into()), Mode::Expire);
+        assert_eq!(generations.verdict(&key("k"), &tags, after), Verdict::Expired);
+    }
+
+    #[test]
+    fn prefixes_and_namespaces_cover_what_they_name_and_nothing_else() {
+        let generations = generations(10);
+        let start = generations.stamp();
+        let namespace = Namespace::new("n").unwrap();
+        generations.invalidate(&Scope::Prefix(namespace.clone(), "user:".into()), Mode::Purge);
+        let verdict = |key: &Key, stamp| generations.verdict(key, &Tags::NONE, stamp);
+        assert_eq!(verdict(&key("user:1"), start), Verdict::Purged);
+        assert_eq!(verdict(&key("order:1"), start), Verdict::Valid);
+        assert_eq!(verdict(&Key::new("m", "user:1").unwrap(), start), Verdict::Valid);
+        generations.invalidate(&Scope::Namespace(namespace), Mode::Purge);
+        assert_eq!(verdict(&key("order:1"), start), Verdict::Purged);
+        generations.invalidate(&Scope::All, Mode::Purge);
+        assert_eq!(verdict(&Key::new("m", "x").unwrap(), start), Verdict::Purged);
+    }
+
+    #[test]
+    fn a_full_table_invalidates_too_much_and_never_too_little() {
+        let generations = generations(8);
+        let start = generations.stamp();
+        for n in 0..1000 {
+            generations.invalidate(&Scope::Tag(Bytes::from(n.to_string())), Mode::Purge);
+        }
+        assert_eq!(generations.tags(), 8);
+        for n in 0..1000 {
+            let tags = Tags::new([n.to_string()]).unwrap();
+            assert_eq!(generations.verdict(&key("k"), &tags, start), Verdict::Purged, "tag {n}");
+        }
+        let namespace = Namespace::new("n").unwrap();
+        for n in 0..2 * PREFIX_LIMIT {
+            generations.invalidate(&Scope::Prefix(namespace.clone(), n.to_string().into()), Mode::Purge);
+        }
+        let last = key(&format!("{}-x", 2 * PREFIX_LIMIT - 1));
+        assert_eq!(generations.verdict(&last, &Tags::NONE, start), Verdict::Purged);
+    }
+
+    #[test]
+    fn kept_marks_bring_the_table_back_after_a_restart_even_if_the_clock_went_back() {
+        let old = generations(10);
+        let namespace = Namespace::new("n").unwrap();
+        let scopes = [
+            Scope::Tag("t".into()),
+            Scope::Prefix(namespace, "p".into()),
+            Scope::Namespace(Namespace::new("m").unwrap()),
+        ];
+        let start = old.stamp();
+        let kept: Vec<Kept> = scopes.iter().map(|scope| old.invalidate(scope, Mode::Purge)).collect();
+
+        let new = Generations::new(Arc::new(FrozenClock::at_wall_ms(1)), 10);
+        for kept in &kept {
+            new.restore(&kept.key().unwrap(), &kept.entry()).unwrap();
+        }
+        assert_eq!(new.verdict(&key("x"), &Tags::new(["t"]).unwrap(), start), Verdict::Purged);
+        assert_eq!(new.verdict(&key("px"), &Tags::NONE, start), Verdict::Purged);
+        assert_eq!(new.verdict(&Key::new("m", "x").unwrap(), &Tags::NONE, start), Verdict::Purged);
+        assert_eq!(new.verdict(&key("x"), &Tags::NONE, start), Verdict::Valid);
+        let later = new.invalidate(&Scope::Tag("t".into()), Mode::Purge);
+        assert!(kept.iter().all(|kept| kept.stamp() < later.stamp()), "stamps go on growing");
+        assert!(new.restore(&key("zzz"), &Entry::new("bad")).is_err());
+    }
+}

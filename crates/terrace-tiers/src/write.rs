@@ -1,0 +1,254 @@
+//! The way of a put.
+//!
+//! Poison the flight, write the authority, then the tiers above it, then the hot tier, and poison again: a load
+//! that read the old value in between must not bring it back. Once the authority has the write, the call
+//! succeeds: a tier above that fails is put under suspicion for this key instead, until a write reaches it.
+
+use std::sync::Arc;
+
+use terrace_store::{
+    Compress, Condition, DeleteOptions, Deleted, Entry, Error, ErrorKind, Key, PutOptions, Result, Store,
+    Version, Written,
+};
+
+use crate::generations::Verdict;
+use crate::parcel::{Codec, Parcel};
+use crate::tier::{Lower, Tier, WriteMode};
+use crate::tiers::Tiers;
+
+/// How a put is done.
+#[derive(Clone, Copy, Default)]
+pub struct PutRequest {
+    /// On what it depends.
+    pub condition: Condition,
+    /// Whether the stores compress it.
+    pub compress: Compress,
+    /// The caller awaits [`Tiers::commit`] before it tells anybody.
+    pub deferred: bool,
+    /// The caller keeps other writers of this key away until the call has ended: it then need not guard against
+    /// them.
+    pub alone: bool,
+    /// Makes the value's bytes, if the entry has none.
+    pub codec: Option<&'static dyn Codec>,
+}
+
+impl Tiers {
+    /// Writes a value to all tiers.
+    ///
+    /// # Errors
+    /// Those of the authority; `Unknown` if it may have been applied. `Codec` if the value cannot be encoded.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves an unknown outcome: as after an `Unknown`, no tier serves the old value as
+    /// if nothing had happened.
+    pub async fn put(
+        self: &Arc<Self>,
+        key: &Key,
+        mut parcel: Parcel,
+        request: PutRequest,
+    ) -> Result<Written> {
+        self.open_for("put")?;
+        parcel.entry.stamp = self.base.generations.stamp();
+        let Some(index) = self.authority else { return self.put_hot(key, &parcel, request.condition) };
+        parcel.encode(request.codec)?;
+
+        self.flights.poison(key);
+        // While it is held, a later delete leaves a floor, and this value does not come up after it.
+        let guarded = self.hot.is_some() && !request.alone;
+        let _ticket = guarded.then(|| self.base.floors.ticket());
+        let doubt = Doubt { tiers: self, key, settled: false };
+        let authority = &self.lower[index];
+        let options = PutOptions {
+            condition: request.condition,
+            compress: request.compress,
+            deferred: request.deferred,
+        };
+        let began = self.begin();
+        // Handed over whole where nobody needs it afterwards: a clone of a fresh buffer costs an allocation.
+        let last = index == 0
+            && self.hot.is_none()
+            && authority.tier != Tier::Cold
+            && request.condition == Condition::Any;
+        let entry =
+            if last { std::mem::replace(&mut parcel.entry, Entry::new("")) } else { parcel.entry.clone() };
+        let written = match authority.store.put(key, entry, options).await {
+            // Seldom, and long: boxed, so that every put need not have room for it.
+            Err(error) if error.kind() == ErrorKind::Full && authority.tier == Tier::Cold => {
+                Box::pin(self.put_with_room(authority, key, &parcel.entry, options)).await
+            }
+            written => written,
+        };
+        let written = self.told(authority, written, doubt)?;
+        if let (Condition::Absent, Written::Conflict { .. }) = (request.condition, written)
+            && let Some(dead) = Box::pin(self.dead(authority, key)).await?
+        {
+            // What stood in the way was invalidated: to the caller the key is absent.
+            let options = DeleteOptions { condition: Condition::Match(dead), deferred: true };
+            let _ = authority.store.delete(key, options).await?;
+            return Box::pin(self.put(key, parcel, request)).await;
+        }
+        authority.counters.written(self.took(began));
+        match written {
+            Written::Stored { version, .. } => {
+                parcel.entry.version = version;
+                for upper in self.lower[..index].iter().rev() {
+                    Box::pin(self.write_above(upper, key, &parcel, options)).await;
+                }
+                // The hot tier may evict the new value before an older one, read meanwhile, is offered to it.
+                self.base.floors.raise(key, Version(version.0.saturating_sub(1)));
+                if let Some(hot) = &self.hot
+                    && hot.put(key, &parcel, Condition::Newer(version), &|| version).is_err()
+                {
+                    hot.forget(key, version);
+                }
+            }
+            // What is there is newer than what we may hold.
+            Written::Conflict { current } => self.drop_older(key, current),
+        }
+        self.flights.poison(key);
+        Ok(written)
+    }
+
+    /// The version of what kept a write from a key that must be absent, if that was purged and only not removed
+    /// yet.
+    async fn dead(&self, authority: &Lower, key: &Key) -> Result<Option<Version>> {
+        let entry = authority.store.get(key).await?;
+        let dead = entry.filter(|entry| self.base.generations.verdict_of(key, entry) == Verdict::Purged);
+        Ok(dead.map(|entry| entry.version))
+    }
+
+    /// The hot tier is the authority.
+    fn put_hot(&self, key: &Key, parcel: &Parcel, condition: Condition) -> Result<Written> {
+        let Some(hot) = &self.hot else {
+            return Err(Error::new(ErrorKind::Config, "put").because("no tier takes writes"));
+        };
+        self.flights.poison(key);
+        let written = hot.put(key, parcel, condition, &|| self.next_version());
+        self.flights.poison(key);
+        written
+    }
+
+    /// Deletes a key from all tiers.
+    ///
+    /// # Errors
+    /// As [`Tiers::put`].
+    pub async fn delete(self: &Arc<Self>, key: &Key, options: DeleteOptions) -> Result<Deleted> {
+        self.open_for("delete")?;
+        self.flights.poison(key);
+        let Some(index) = self.authority else {
+            let Some(hot) = &self.hot else {
+                return Err(Error::new(ErrorKind::Config, "delete").because("no tier takes writes"));
+            };
+            let deleted = hot.delete(key, options.condition, &|| self.next_version());
+            self.flights.poison(key);
+            return Ok(deleted);
+        };
+        let doubt = Doubt { tiers: self, key, settled: false };
+        let authority = &self.lower[index];
+        let began = self.begin();
+        // Only where anything was ever invalidated can what is there be dead already.
+        let dead = self.base.generations.stamp() > 0 && Box::pin(self.dead(authority, key)).await?.is_some();
+        let deleted = authority.store.delete(key, options).await;
+        let mut deleted = self.told(authority, deleted, doubt)?;
+        if let Deleted::Done { existed, .. } = &mut deleted {
+            *existed &= !dead;
+        }
+        authority.counters.written(self.took(began));
+        match deleted {
+            Deleted::Done { version, .. } => {
+                for upper in self.lower[..index].iter().rev() {
+                    self.forget_above(upper, key, version).await;
+                }
+                if let Some(hot) = &self.hot {
+                    hot.forget(key, version);
+                }
+            }
+            Deleted::Conflict { current } => self.drop_older(key, current),
+        }
+        self.flights.poison(key);
+        Ok(deleted)
+    }
+
+    /// What the authority answered a write; where it may have been applied, nobody trusts what is above.
+    fn told<T>(&self, authority: &Lower, answer: Result<T>, mut doubt: Doubt<'_>) -> Result<T> {
+        match &answer {
+            Ok(_) => doubt.settled = true,
+            Err(error) => {
+                authority.counters.write_error();
+                // Any other failure says that nothing was applied: what is above is still right.
+                doubt.settled = error.kind() != ErrorKind::Unknown;
+            }
+        }
+        answer
+    }
+
+    async fn write_above(&self, upper: &Lower, key: &Key, parcel: &Parcel, options: PutOptions) {
+        let version = parcel.entry.version;
+        if upper.mode == WriteMode::None {
+            return;
+        }
+        let options = PutOptions { condition: Condition::Newer(version), ..options };
+        let result = self.put_with_room(upper, key, &parcel.entry, options).await.map(drop);
+        note(upper, key, version, &result);
+    }
+
+    pub(crate) async fn forget_above(&self, upper: &Lower, key: &Key, version: Version) {
+        if upper.mode != WriteMode::None {
+            let result = forget(&*upper.store, key, version).await;
+            note(upper, key, version, &result);
+        }
+    }
+
+    /// Drops what the hot tier holds if it is older than this, or whatever it holds if there is nothing.
+    fn drop_older(&self, key: &Key, current: Option<Version>) {
+        let Some(hot) = &self.hot else { return };
+        match (hot.version(key), current) {
+            (Some(held), Some(current)) if held < current => hot.forget(key, held),
+            (Some(held), None) => hot.forget(key, held),
+            _ => {}
+        }
+    }
+}
+
+async fn forget(store: &dyn Store, key: &Key, version: Version) -> Result<()> {
+    let options = DeleteOptions { condition: Condition::Newer(version), deferred: false };
+    store.delete(key, options).await.map(drop)
+}
+
+fn note(upper: &Lower, key: &Key, version: Version, result: &Result<()>) {
+    match result {
+        Ok(()) => upper.trust(key),
+        Err(_) => {
+            upper.counters.write_error();
+            upper.suspect(key, version);
+        }
+    }
+}
+
+/// A write whose outcome is not known yet. If that stays so, because the future was dropped or the authority
+/// cannot tell, nothing above the authority may serve the key: the old value may be gone.
+struct Doubt<'a> {
+    tiers: &'a Tiers,
+    key: &'a Key,
+    settled: bool,
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
+        let Some(index) = self.tiers.authority else { return };
+        for upper in self.tiers.lower[..index].iter().filter(|upper| upper.mode != WriteMode::None) {
+            upper.suspect(self.key, Version::MAX);
+        }
+        // Whoever read the old value before must not bring it up.
+        self.tiers.base.floors.raise(self.key, Version::MAX);
+        if let Some(hot) = &self.tiers.hot
+            && let Some(version) = hot.version(self.key)
+        {
+            hot.forget(self.key, version);
+        }
+        self.tiers.flights.poison(self.key);
+    }
+}

@@ -1,0 +1,33 @@
+#![doc = include_str!("../README.md")]
+
+mod blocking;
+mod builder;
+mod cache;
+pub mod codec;
+mod get;
+mod invalidate;
+mod lookup;
+mod mixed;
+mod put;
+mod runtime;
+mod slot;
+mod typed;
+pub mod units;
+
+pub use blocking::Blocking;
+pub use builder::Builder;
+pub use cache::Cache;
+pub use codec::{Encoding, Storable};
+pub use get::Get;
+pub use invalidate::{Prefix, Tag, Target};
+pub use lookup::{Item, Lookup};
+pub use put::{Put, PutFuture};
+pub use slot::{Mixed, Slot, Value};
+pub use terrace_store::{Error, ErrorKind, Result, Version};
+pub use terrace_tiers::{CacheKey, Loading, Tier};
+pub use units::{Size, Span};
+
+pub use terrace_backends as backends;
+pub use terrace_memory as memory;
+pub use terrace_store as store;
+pub use terrace_tiers as tiers;
