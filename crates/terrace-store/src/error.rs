@@ -141,6 +141,19 @@ impl Error {
         self.0.transient
     }
 
+    /// Whether the disk beneath has no room. No eviction within a budget helps then, as it does with any other
+    /// [`ErrorKind::Full`].
+    pub fn is_disk_full(&self) -> bool {
+        let mut next = StdError::source(self);
+        while let Some(error) = next {
+            if error.downcast_ref::<std::io::Error>().is_some_and(|error| has_no_space(error.kind())) {
+                return true;
+            }
+            next = error.source();
+        }
+        false
+    }
+
     /// The operation that failed.
     pub fn operation(&self) -> &'static str {
         self.0.operation
@@ -191,12 +204,17 @@ impl StdError for Error {
     }
 }
 
+fn has_no_space(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind as Io;
+    matches!(kind, Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge)
+}
+
 /// Operating-system errors by what a caller can do about them.
 impl From<std::io::Error> for Error {
     fn from(source: std::io::Error) -> Self {
         use std::io::ErrorKind as Io;
         let kind = match source.kind() {
-            Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => ErrorKind::Full,
+            kind if has_no_space(kind) => ErrorKind::Full,
             Io::PermissionDenied | Io::ReadOnlyFilesystem => ErrorKind::Denied,
             Io::TimedOut => ErrorKind::Timeout,
             Io::InvalidData | Io::UnexpectedEof => ErrorKind::Corrupt,
@@ -244,6 +262,8 @@ mod tests {
     fn a_full_disk_is_full_and_a_lost_connection_is_transient() {
         let full: Error = std::io::Error::from(std::io::ErrorKind::StorageFull).into();
         assert_eq!((full.kind(), full.is_transient()), (ErrorKind::Full, false));
+        let wrapped = Error::new(ErrorKind::Full, "put").caused_by(full);
+        assert!(wrapped.is_disk_full() && !Error::new(ErrorKind::Full, "put").is_disk_full());
         let reset: Error = std::io::Error::from(std::io::ErrorKind::ConnectionReset).into();
         assert_eq!((reset.kind(), reset.is_transient()), (ErrorKind::Network, true));
     }

@@ -40,7 +40,10 @@ mod tests {
     #[test]
     fn a_full_disk_a_poisoned_engine_and_a_damaged_file_are_told_apart() {
         let full = io::Error::from(io::ErrorKind::StorageFull);
-        assert_eq!(translate("put", Fjall::Io(full)).kind(), ErrorKind::Full);
+        let full = translate("put", Fjall::Io(full));
+        assert!(full.kind() == ErrorKind::Full && full.is_disk_full());
+        let full = LsmError::Io(io::Error::from(io::ErrorKind::StorageFull));
+        assert!(translate("put", Fjall::Storage(full)).is_disk_full());
         assert_eq!(translate("put", Fjall::Poisoned).kind(), ErrorKind::Unavailable);
         assert!(!translate("put", Fjall::Poisoned).is_transient());
         let damaged = Fjall::Storage(LsmError::InvalidTrailer);

@@ -194,7 +194,10 @@ impl Keyspace {
         for _ in 0..=EVICTIONS {
             match self.try_put(key, entry.clone(), condition).await {
                 // Seldom, and long: boxed, so that every put need not have room for it.
-                Err(error) if error.kind() == ErrorKind::Full && Box::pin(self.make_room(key)).await? => {}
+                Err(error)
+                    if error.kind() == ErrorKind::Full
+                        && !error.is_disk_full()
+                        && Box::pin(self.make_room(key)).await? => {}
                 written => return written,
             }
         }

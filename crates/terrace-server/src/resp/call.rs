@@ -87,6 +87,8 @@ impl Refusal {
 /// What clients are told of a failure of the keys.
 pub(super) fn store_error(error: &Error) -> String {
     match error.kind() {
+        // No eviction and no higher limit would help.
+        ErrorKind::Full if error.is_disk_full() => format!("OOM the disk is full: {error}"),
         ErrorKind::Full => "OOM command not allowed when used memory > 'maxmemory'.".to_owned(),
         ErrorKind::Unknown => format!("ERR the outcome of this write is unknown: {error}"),
         _ => format!("ERR {error}"),

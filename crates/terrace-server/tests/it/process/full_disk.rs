@@ -74,9 +74,10 @@ fn a_disk_that_fills_up_refuses_writes_and_loses_nothing() {
     let mut server = Server::on(&data, &["--hot", "1mib"]);
     let (acknowledged, refusal) = fill(&server);
     assert!(acknowledged > 100, "{acknowledged}");
-    let clear =
-        ["full", "space", "room", "could not be finished"].iter().any(|words| refusal.contains(words));
-    assert!(clear && (refusal.starts_with("-OOM") || refusal.starts_with("-ERR")), "{refusal}");
+    // Which of the two depends on where in its work the engine met the end of the disk.
+    let refused = refusal.starts_with("-OOM the disk is full");
+    let cut_short = refusal.starts_with("-ERR") && refusal.contains("could not be finished");
+    assert!(refused || cut_short, "{refusal}");
     assert_eq!(server.ask(&[b"PING"]), "+PONG");
     all_there(&server, acknowledged);
     server.signal(Signal::TERM);
