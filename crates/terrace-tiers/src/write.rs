@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use terrace_store::capability::{Outcome, Write};
 use terrace_store::{
     Compress, Condition, DeleteOptions, Deleted, Entry, Error, ErrorKind, Key, PutOptions, Result, Store,
     Version, Written,
@@ -91,22 +92,105 @@ impl Tiers {
         match written {
             Written::Stored { version, .. } => {
                 parcel.entry.version = version;
-                for upper in self.lower[..index].iter().rev() {
-                    Box::pin(self.write_above(upper, key, &parcel, options)).await;
-                }
-                // The hot tier may evict the new value before an older one, read meanwhile, is offered to it.
-                self.base.floors.raise(key, Version(version.0.saturating_sub(1)));
-                if let Some(hot) = &self.hot
-                    && hot.put(key, &parcel, Condition::Newer(version), &|| version).is_err()
-                {
-                    hot.forget(key, version);
-                }
+                self.spread(index, key, &parcel, options).await;
             }
             // What is there is newer than what we may hold.
             Written::Conflict { current } => self.drop_older(key, current),
         }
         self.flights.poison(key);
         Ok(written)
+    }
+
+    /// Writes to the tiers above what the authority, which is the lower tier of this index, has taken.
+    async fn spread(&self, index: usize, key: &Key, parcel: &Parcel, options: PutOptions) {
+        let version = parcel.entry.version;
+        for upper in self.lower[..index].iter().rev() {
+            Box::pin(self.write_above(upper, key, parcel, options)).await;
+        }
+        // The hot tier may evict the new value before an older one, read meanwhile, is offered to it.
+        self.base.floors.raise(key, Version(version.0.saturating_sub(1)));
+        if let Some(hot) = &self.hot
+            && hot.put(key, parcel, Condition::Newer(version), &|| version).is_err()
+        {
+            hot.forget(key, version);
+        }
+    }
+
+    /// Writes several values to all tiers, whatever is there; of two for one key the later one stays. Where the
+    /// authority has atomic batches they are one write of it: after a crash all are there or none, and an error
+    /// other than `Unknown` means that nothing was applied. Elsewhere, and where the hot tier decides, they are
+    /// written one after another, and an error leaves a beginning of them.
+    ///
+    /// # Errors
+    /// As [`Tiers::put`]; also `Invalid` if the request carries a condition, which is a matter of a single write.
+    ///
+    /// # Cancellation
+    /// As [`Tiers::put`].
+    pub async fn put_many(
+        self: &Arc<Self>,
+        mut writes: Vec<(Key, Parcel)>,
+        request: PutRequest,
+    ) -> Result<()> {
+        self.open_for("put_many")?;
+        if request.condition != Condition::Any {
+            return Err(Error::new(ErrorKind::Invalid, "put_many")
+                .because("several values are written whatever is there; put one at a time for a condition"));
+        }
+        let whole = self.authority.filter(|index| self.lower[*index].store.capabilities().atomic_batches);
+        let Some((index, batch)) =
+            whole.and_then(|index| self.lower[index].store.as_batch().map(|batch| (index, batch)))
+        else {
+            return self.put_singly(writes, request).await;
+        };
+        let options =
+            PutOptions { condition: Condition::Any, compress: request.compress, deferred: request.deferred };
+        let mut batched = Vec::with_capacity(writes.len());
+        for (key, parcel) in &mut writes {
+            parcel.entry.stamp = self.base.generations.stamp();
+            parcel.encode(request.codec)?;
+            batched.push(Write::Put(key.clone(), parcel.entry.clone(), options));
+        }
+        for (key, _) in &writes {
+            self.flights.poison(key);
+        }
+        let guarded = self.hot.is_some() && !request.alone;
+        let _ticket = guarded.then(|| self.base.floors.ticket());
+        let mut doubts: Vec<_> =
+            writes.iter().map(|(key, _)| Doubt { tiers: self, key, settled: false }).collect();
+        let authority = &self.lower[index];
+        let began = self.begin();
+        let answer = batch.apply(batched).await;
+        let unknown = matches!(&answer, Err(error) if error.kind() == ErrorKind::Unknown);
+        doubts.iter_mut().for_each(|doubt| doubt.settled = !unknown);
+        drop(doubts);
+        let outcomes = match answer {
+            Ok(outcomes) => outcomes,
+            // Room is made for one write at a time.
+            Err(error) if error.kind() == ErrorKind::Full && authority.tier == Tier::Cold => {
+                return self.put_singly(writes, request).await;
+            }
+            Err(error) => {
+                authority.counters.write_error();
+                return Err(error);
+            }
+        };
+        let took = self.took(began);
+        for ((key, mut parcel), outcome) in writes.into_iter().zip(outcomes) {
+            authority.counters.written(took);
+            if let Outcome::Put(Written::Stored { version, .. }) = outcome {
+                parcel.entry.version = version;
+                self.spread(index, &key, &parcel, options).await;
+            }
+            self.flights.poison(&key);
+        }
+        Ok(())
+    }
+
+    async fn put_singly(self: &Arc<Self>, writes: Vec<(Key, Parcel)>, request: PutRequest) -> Result<()> {
+        for (key, parcel) in writes {
+            let _ = Box::pin(self.put(&key, parcel, request)).await?;
+        }
+        Ok(())
     }
 
     /// The version of what kept a write from a key that must be absent, if that was purged and only not removed

@@ -117,6 +117,18 @@ impl<'a, K: CacheKey, V: Slot> Put<'a, K, V> {
         }
     }
 
+    /// Does several of them as one write where the authority can.
+    pub(crate) async fn all(cache: &Cache<K, V>, puts: impl Iterator<Item = Put<'a, K, V>>) -> Result<()> {
+        let mut writes = Vec::new();
+        let mut common = PutRequest::default();
+        for put in puts {
+            let (key, parcel, request) = put.parcel()?;
+            writes.push((key, parcel));
+            common = request;
+        }
+        cache.inner.tiers.put_many(writes, common).await
+    }
+
     fn parcel(self) -> Result<(Key, Parcel, PutRequest)> {
         if let Some(wrong) = self.wrong {
             return Err(wrong);

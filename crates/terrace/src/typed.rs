@@ -187,15 +187,14 @@ impl<K: CacheKey, V: Value> Cache<K, V> {
         Ok(values)
     }
 
-    /// Writes these values, in their order.
+    /// Writes these values, in their order; of two for one key the later one stays. Where the tier that decides
+    /// has atomic batches, as memory and the disk have, they are one write: all of them are there after a crash,
+    /// or none.
     ///
     /// # Errors
-    /// As [`Cache::put`], of the first that fails; those before it are written.
+    /// As [`Cache::put`]. Without atomic batches those before the one that failed are written.
     pub async fn put_many(&self, entries: impl IntoIterator<Item = (K, V)>) -> Result<()> {
-        for (key, value) in entries {
-            self.put(key, value).await?;
-        }
-        Ok(())
+        Put::all(self, entries.into_iter().map(|(key, value)| self.put(key, value))).await
     }
 
     /// The same calls for code that is not asynchronous, on the same flights.

@@ -177,9 +177,14 @@ impl Keyspace {
         }
     }
 
-    /// Removes a key unless somebody is at work with it or it was written meanwhile.
+    /// Removes a key unless it was written meanwhile, or a command over several keys is at work with it. One that
+    /// works with this key alone is no reason to spare it: it has a run of keys locked, the one for which room is
+    /// made among them, and what it writes comes either before or after.
     async fn evict(&self, key: &Key, entry: &Entry) -> Result<bool> {
-        let Some(_guard) = self.locks.try_one(key.bytes()) else { return Ok(false) };
+        let guard = self.locks.try_one(key.bytes());
+        if guard.is_none() && !self.locks.is_settled(key.bytes()) {
+            return Ok(false);
+        }
         let options = DeleteOptions { condition: Condition::Match(entry.version), deferred: true };
         let deleted = self.tiers.delete(key, options).await?;
         self.watches.touch(key);

@@ -204,12 +204,46 @@ impl Keyspace {
         Err(full())
     }
 
-    async fn try_put(&self, key: &Key, entry: Entry, condition: Condition) -> Result<Written> {
+    /// Whether several writes cost less as one: where each that is made by itself goes its own way to the disk.
+    pub fn prefers_batches(&self) -> bool {
+        let capabilities = self.authority.capabilities();
+        capabilities.persistent && capabilities.atomic_batches
+    }
+
+    /// Writes several values that never end; of two for one key the later one stays. Deferred, too. Where the
+    /// authority has atomic batches all are there after a crash, or none.
+    ///
+    /// # Errors
+    /// As [`Keyspace::put`]. If it is `Unknown`, so is what became of each. After another error a beginning of
+    /// them may have been written: what has to make room is written one after another.
+    pub async fn set_many(&self, pairs: Vec<(Key, Bytes)>) -> Result<()> {
+        let created_ms = self.clock().wall_ms();
+        let parcel = |bytes: &Bytes| self.parcel(Entry { created_ms, ..Entry::new(bytes.clone()) });
+        let writes = pairs.iter().map(|(key, bytes)| (key.clone(), parcel(bytes))).collect();
+        let request = PutRequest { deferred: true, alone: true, ..PutRequest::default() };
+        let written = self.tiers.put_many(writes, request).await;
+        pairs.iter().for_each(|(key, _)| self.watches.touch(key));
+        match written {
+            Err(error) if error.kind() == ErrorKind::Full && !error.is_disk_full() => {
+                for (key, bytes) in pairs {
+                    let _ = Box::pin(self.set(&key, bytes, None)).await?;
+                }
+                Ok(())
+            }
+            written => written,
+        }
+    }
+
+    fn parcel(&self, entry: Entry) -> Parcel {
         // Only the hot tier wants the live form.
         let live = self.hot.as_ref().map(|_| Arc::new(entry.value.clone()) as Live);
         let weight = entry.size();
+        Parcel { entry, live, weight }
+    }
+
+    async fn try_put(&self, key: &Key, entry: Entry, condition: Condition) -> Result<Written> {
         let expires = entry.expires_ms.is_some();
-        let parcel = Parcel { entry, live, weight };
+        let parcel = self.parcel(entry);
         // Whoever writes a key holds its lock.
         let request = PutRequest { condition, deferred: true, alone: true, ..PutRequest::default() };
         let written = self.tiers.put(key, parcel, request).await;

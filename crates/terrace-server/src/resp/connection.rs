@@ -24,9 +24,11 @@ use super::call::store_error;
 use super::clients::{Client, Ending, Stage};
 use super::dispatch::dispatch;
 use super::parse::{Parser, Progress};
+use super::pipeline::{lock_run, set_together};
 use super::reply::Output;
 use super::server::Server;
 use super::session::{Replies, Session};
+use crate::keyspace::Guard;
 
 /// From this many bytes of unsent replies on nothing more is read or run.
 const BACKPRESSURE: usize = 64 << 20;
@@ -131,34 +133,31 @@ impl Line {
 
     /// Runs the batch, and commits what it wrote. `false` if the connection is over.
     async fn execute(&mut self) -> bool {
+        let server = Arc::clone(&self.server);
         let mut begin = self.output.place();
-        let mut answered = 0;
-        for index in 0..self.parser.count() {
-            let request = self.parser.request(&self.input, index);
+        let (mut answered, mut index, count) = (0, 0, self.parser.count());
+        // The locks that the next requests share, and the index of the first that does not.
+        let mut shared: Option<(Guard<'_>, usize)> = None;
+        while index < count {
+            if shared.as_ref().is_none_or(|(_, end)| *end <= index) {
+                drop(shared.take());
+                let requests = self.parser.requests_from(&self.input, index);
+                shared = lock_run(&server, &self.session, requests).await;
+                if let Some((_, end)) = &mut shared {
+                    *end += index;
+                }
+            }
             // What was sent before this request arrived is received before its reply.
             self.session.take_messages(&mut self.output);
-            let quiet = matches!(self.session.replies, Replies::Off | Replies::Skip);
-            if quiet {
-                let mut void = Output::new(BACKPRESSURE);
-                dispatch(&self.server, &mut self.session, &mut void, request).await;
-                if self.session.replies == Replies::On {
-                    // CLIENT REPLY ON, which is answered.
-                    self.output.ok();
-                }
-            } else {
-                dispatch(&self.server, &mut self.session, &mut self.output, request).await;
-            }
-            self.session.replies = match self.session.replies {
-                Replies::SkipNext => Replies::Skip,
-                Replies::Skip => Replies::On,
-                other => other,
-            };
-            answered += 1;
+            let run = self.step(index, shared.as_ref().map(|(_, end)| *end)).await;
+            index += run;
+            answered += run;
             self.session.take_messages(&mut self.output);
             if self.session.authenticated != self.parser.is_authenticated() {
                 self.authenticate();
             }
             if self.output.overflowed() || self.client.ending() == Ending::Kill {
+                drop(shared);
                 // What was written stays written, but nobody is told of it.
                 let _ = self.server.keyspace.commit().await;
                 return false;
@@ -167,14 +166,48 @@ impl Line {
                 break;
             }
             if self.output.len() >= BACKPRESSURE {
+                drop(shared.take());
                 if !self.commit(begin, answered).await || !self.drain().await {
                     return false;
                 }
                 (begin, answered) = (self.output.place(), 0);
             }
         }
+        drop(shared);
         self.commit(begin, answered).await;
         true
+    }
+
+    /// Runs the request at `index`, or it and some that follow at once, and returns how many. The keys of those
+    /// before `locked` are locked.
+    async fn step(&mut self, index: usize, locked: Option<usize>) -> usize {
+        if let Some(end) = locked
+            && self.server.keyspace.prefers_batches()
+        {
+            let requests = self.parser.requests_from(&self.input, index).take(end - index);
+            match set_together(&self.server, &mut self.session, &mut self.output, requests).await {
+                0 => {}
+                run => return run,
+            }
+        }
+        let request = self.parser.request(&self.input, index);
+        let quiet = matches!(self.session.replies, Replies::Off | Replies::Skip);
+        if quiet {
+            let mut void = Output::new(BACKPRESSURE);
+            dispatch(&self.server, &mut self.session, &mut void, request, false).await;
+            if self.session.replies == Replies::On {
+                // CLIENT REPLY ON, which is answered.
+                self.output.ok();
+            }
+        } else {
+            dispatch(&self.server, &mut self.session, &mut self.output, request, locked.is_some()).await;
+        }
+        self.session.replies = match self.session.replies {
+            Replies::SkipNext => Replies::Skip,
+            Replies::Skip => Replies::On,
+            other => other,
+        };
+        1
     }
 
     /// Makes what the batch wrote, and what it read of others' writes, as durable as promised, before anybody is

@@ -17,13 +17,14 @@ const QUEUE_LIMIT: usize = 256 << 20;
 /// Longest part of a stranger's words that an error repeats.
 const SHOWN: usize = 128;
 
-/// Runs one request and writes its reply.
+/// Runs one request and writes its reply. `locked` says that its key is locked already.
 #[inline]
 pub(super) async fn dispatch(
     server: &Arc<Server>,
     session: &mut Session,
     output: &mut Output,
     request: Request<'_>,
+    locked: bool,
 ) {
     session.tally.commands += 1;
     let row = match admit(session, request) {
@@ -44,7 +45,7 @@ pub(super) async fn dispatch(
         let writes = may_write(session, row.command);
         server.clients.pause.wait(writes, &**server.clock()).await;
     }
-    let _guard = lock(server, row.command, request).await;
+    let _guard = if locked { None } else { lock(server, row.command, request).await };
     run(server, session, output, request, row).await;
 }
 

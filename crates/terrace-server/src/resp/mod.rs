@@ -18,6 +18,7 @@ pub mod glob;
 mod inline;
 pub mod number;
 pub mod parse;
+mod pipeline;
 mod protocol_error;
 pub mod pubsub;
 pub mod reply;

@@ -221,7 +221,16 @@ impl Parser {
 
     /// The requests of the batch, in order. `input` is the buffer that was parsed.
     pub fn requests<'a>(&'a self, input: &'a BytesMut) -> impl ExactSizeIterator<Item = Request<'a>> + Clone {
-        (0..self.frames.len()).map(|index| self.request(input, index))
+        self.requests_from(input, 0)
+    }
+
+    /// Those of them from `index` on.
+    pub(super) fn requests_from<'a>(
+        &'a self,
+        input: &'a BytesMut,
+        index: usize,
+    ) -> impl ExactSizeIterator<Item = Request<'a>> + Clone {
+        (index..self.frames.len()).map(|index| self.request(input, index))
     }
 
     /// Number of requests in the batch.

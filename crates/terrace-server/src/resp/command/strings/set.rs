@@ -200,9 +200,7 @@ pub(super) async fn mset(call: Call<'_>) -> Reply {
             }
         }
     }
-    for (key, bytes) in pairs {
-        write::set(&call, &key, bytes, None).await?;
-    }
+    call.server.keyspace.set_many(pairs).await?;
     if only_new {
         call.output.integer(1);
     } else {
