@@ -125,7 +125,7 @@ fn is_same(given: &[u8], password: &[u8]) -> bool {
 }
 
 /// What keeps a browser from doing more with an answer than to show it.
-fn secure(headers: &mut HeaderMap) {
+pub(crate) fn secure(headers: &mut HeaderMap) {
     const FIELDS: [(HeaderName, &str); 4] = [
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (X_FRAME_OPTIONS, "DENY"),

@@ -5,6 +5,7 @@
 //! [`Activity`]. Every failure is an `application/problem+json` document that says what is wrong.
 
 mod access;
+mod answers;
 mod body;
 mod entries;
 mod events;
@@ -21,6 +22,7 @@ mod problem;
 mod process;
 mod query;
 mod rates;
+mod refusal;
 mod sampler;
 mod serve;
 mod snapshot;
