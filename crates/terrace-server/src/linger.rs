@@ -15,13 +15,13 @@ use terrace_store::net::Connection;
 
 /// Long enough for a client on the same machine to send hundreds of megabytes, and for one far away to read a line.
 /// Short enough that connections which are over do not pile up, and that a shutdown does not wait for them.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Bytes read at a time.
 const SCRATCH: usize = 64 << 10;
 
 /// Ends our stream, then reads what arrives and forgets it, until the other side ends or breaks its stream, `most`
-/// bytes have arrived, or a second has passed.
+/// bytes have arrived, or two seconds have passed.
 ///
 /// # Cancellation
 /// Dropping the future drops nothing that matters: the connection is the caller's to close.

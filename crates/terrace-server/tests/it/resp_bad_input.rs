@@ -55,7 +55,7 @@ fn a_client_that_sends_a_value_beyond_the_limit_can_read_why_it_is_refused() {
 }
 
 #[test]
-fn what_was_refused_is_read_for_a_second_and_not_without_end() {
+fn what_was_refused_is_read_for_two_seconds_and_not_without_end() {
     let limits = terrace_server::resp::parse::Limits { request_bytes: 8 << 20, bulk_bytes: 1 << 20 };
     let ours = Ours::start(Setup { config: Config { limits, ..Config::default() }, ..Setup::default() });
     let (sent, _) = answer_to(&ours, b"*1\r\n$100000000\r\n", 1 << 30);
@@ -70,7 +70,7 @@ fn what_was_refused_is_read_for_a_second_and_not_without_end() {
         assert!(begun.elapsed() < Duration::from_secs(20));
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert!(begun.elapsed() >= Duration::from_millis(900), "it had its second");
+    assert!(begun.elapsed() >= Duration::from_millis(1900), "it had its time");
 }
 
 #[test]

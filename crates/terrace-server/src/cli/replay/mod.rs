@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 use terrace::Cache;
 use terrace_sim::Trace;
@@ -31,13 +31,13 @@ follow from their keys; each one that is read is verified, and a wrong one ends 
 
 /// Drives a whole cache with a trace.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group(ArgGroup::new("source").required(true)))]
 pub(super) struct Replay {
     /// A trace file
-    #[arg(long, value_name = "FILE", required_unless_present = "generate", conflicts_with = "generate")]
+    #[arg(long, value_name = "FILE", group = "source")]
     trace: Option<String>,
     /// A formula of a trace that needs no file; `terrace sim --help` lists them
-    #[arg(long, value_name = "FORMULA")]
+    #[arg(long, value_name = "FORMULA", group = "source")]
     generate: Option<Formula>,
     /// Memory for live values
     #[arg(long, value_name = "SIZE", default_value = "64mib")]

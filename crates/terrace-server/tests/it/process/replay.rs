@@ -68,7 +68,7 @@ fn what_cannot_be_replayed_is_refused() {
     fails(&["replay", "--trace", "/no/such.trc.zst"], 5, &["/no/such.trc.zst"]);
     std::fs::write(&data, "this is no trace").unwrap();
     fails(&["replay", "--trace", dir], 5, &[dir]);
-    fails(&["replay"], 2, &["--trace"]);
+    fails(&["replay"], 2, &["--trace", "--generate"]);
     fails(&["replay", "--generate", "scan:", "--clients", "0"], 2, &["--clients"]);
 }
 
