@@ -42,7 +42,7 @@ use axum::routing::{get, post};
 
 use problem::Problem;
 pub use serve::{Handshake, serve};
-pub use state::{Activity, Facts, HttpState, Limits, Setup};
+pub use state::{Activity, Facts, HttpState, Limits, Live, Setup};
 
 /// The description of the interface for programs.
 const OPENAPI: &str = include_str!("openapi.json");

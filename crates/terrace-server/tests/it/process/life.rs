@@ -87,7 +87,7 @@ fn a_stop_answers_what_has_arrived() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn another_signal_ends_it_at_once_but_not_one_that_comes_with_the_first() {
     let (_outer, data) = folder();
     let mut server = Server::on(&data, &[]);
     // A request that has begun and does not end holds the shutdown up.
@@ -99,7 +99,11 @@ fn a_second_signal_ends_it_at_once() {
     upload.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 100", "the server waits for the body");
     server.signal(Signal::TERM);
+    server.signal(Signal::INT);
     eventually("the port is closed", || TcpStream::connect(server.resp).is_err());
+    server.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(1200));
+    assert!(server.child.try_wait().unwrap().is_none(), "three signals at once are one");
     server.signal(Signal::TERM);
     let (code, said) = server.ended();
     assert_eq!(code, Some(130), "{said}");
@@ -116,6 +120,29 @@ fn both_doors_lead_to_the_same_keys() {
     assert_eq!(server.ask(&[b"GET", b"shared"]), "nil");
     let stats = http(server.http, "GET /v1/stats");
     assert!(stats.contains("\"redis\"") && stats.contains(&server.resp.to_string()), "{stats}");
+}
+
+#[test]
+fn what_config_set_changes_holds_for_both_doors_and_is_shown() {
+    let server = Server::start(&["--memory", "--maxmemory-policy", "noeviction"]);
+    let mut client = server.client();
+    for (name, value) in [("maxmemory-policy", "allkeys-lfu"), ("timeout", "77"), ("maxclients", "55")] {
+        assert_eq!(client.ask(&[b"CONFIG", b"SET", name.as_bytes(), value.as_bytes()]), "+OK");
+    }
+    let stats = http(server.http, "GET /v1/stats");
+    for shown in
+        ["[\"store.policy\",\"allkeys-lfu\"]", "[\"limits.idle\",\"77s\"]", "[\"limits.clients\",\"55\"]"]
+    {
+        assert!(stats.contains(shown), "{shown}: {stats}");
+    }
+    assert!(stats.contains("\"password\":false"), "{stats}");
+
+    assert_eq!(client.ask(&[b"CONFIG", b"SET", b"requirepass", b"hunter2"]), "+OK");
+    assert!(http(server.http, "GET /v1/stats").starts_with("HTTP/1.1 401"));
+    let allowed = http(server.http, "GET /v1/stats HTTP/1.1\r\nAuthorization: Bearer hunter2\r\nX:");
+    assert!(allowed.contains("\"password\":true") && !allowed.contains("hunter2"), "{allowed}");
+    assert_eq!(client.ask(&[b"CONFIG", b"SET", b"requirepass", b""]), "+OK");
+    assert!(http(server.http, "GET /v1/stats").starts_with("HTTP/1.1 200"));
 }
 
 #[test]
