@@ -121,9 +121,17 @@ impl Sources {
     /// # Errors
     /// If options contradict each other, or ask for what is not safe.
     pub fn finish(self) -> Result<Config, ConfigError> {
-        let config = Config::deserialize_table(nest(self.settings))
-            .map_err(|reason| ConfigError::new("configuration", reason))?;
-        config.checked()
+        self.unchecked()?.checked()
+    }
+
+    /// The configuration that follows, for those who run no server with it: each option is one that may be, and
+    /// what only a server has to ask (for the password's file, or whether it is safe) is not asked.
+    ///
+    /// # Errors
+    /// As [`Sources::finish`] without those questions.
+    pub fn unchecked(self) -> Result<Config, ConfigError> {
+        Config::deserialize_table(nest(self.settings))
+            .map_err(|reason| ConfigError::new("configuration", reason))
     }
 
     /// Everything as the program takes it: the file given, or the one that [`FILE_VARIABLE`] names; then the
