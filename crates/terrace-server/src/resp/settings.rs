@@ -10,7 +10,6 @@ use terrace_store::Result;
 
 use super::clients::Patience;
 use super::parse::Limits;
-use crate::keyspace::Policy;
 
 /// Changes the budget of the store that decides, in bytes; 0 takes the limit away.
 pub type Resize = Arc<dyn Fn(u64) -> Result<()> + Send + Sync>;
@@ -43,8 +42,6 @@ pub struct Config {
     pub outbox_limit: usize,
     /// Bytes of keys and values the store that decides may hold, to be told; 0 if it has no limit.
     pub maxmemory: u64,
-    /// Which keys may leave when there is no room.
-    pub eviction: Policy,
     /// Changes `maxmemory` while the server runs; `None` if the store cannot.
     pub resize: Option<Resize>,
 }
@@ -64,7 +61,6 @@ impl Default for Config {
             output_limit: 1 << 30,
             outbox_limit: 32 << 20,
             maxmemory: 0,
-            eviction: Policy::default(),
             resize: None,
         }
     }

@@ -175,6 +175,44 @@ fn eviction_keeps_within_the_limit_in_memory_and_on_disk() {
     }
 }
 
+#[test]
+fn a_change_of_the_policy_reaches_whoever_makes_room() {
+    for place in ["--memory", "--dir"] {
+        let (_outer, data) = folder();
+        let data = data.to_str().unwrap();
+        let place: &[&str] = if place == "--dir" { &["--dir", data] } else { &["--memory"] };
+        let limits = ["--maxmemory", "1mib", "--maxmemory-policy", "allkeys-lfu"];
+        let server = Server::start(&[place, &limits].concat());
+        let mut client = server.client();
+        let value = [b'x'; 1000];
+        let mut next = 0;
+        let mut refused = |client: &mut Client, lifetime: &[&[u8]], count: usize| {
+            let answers = (0..count).map(|_| {
+                next += 1;
+                let key = format!("key:{next}");
+                client.ask(&[&[&b"SET"[..], key.as_bytes(), &value], lifetime].concat())
+            });
+            answers.filter(|answer| answer.starts_with("-OOM")).count()
+        };
+        let set = |client: &mut Client, policy: &str| {
+            let set: [&[u8]; 4] = [b"CONFIG", b"SET", b"maxmemory-policy", policy.as_bytes()];
+            assert_eq!(client.ask(&set), "+OK");
+        };
+        assert_eq!(refused(&mut client, &[], 2000), 0, "{place:?}");
+        set(&mut client, "noeviction");
+        assert!(refused(&mut client, &[], 500) > 300, "{place:?}: nothing may leave");
+        set(&mut client, "volatile-lfu");
+        assert!(refused(&mut client, &[], 500) > 300, "{place:?}: nothing has a lifetime");
+        set(&mut client, "allkeys-lfu");
+        assert_eq!(refused(&mut client, &[b"EX", b"1000"], 2000), 0, "{place:?}: anything may leave");
+        set(&mut client, "volatile-ttl");
+        assert_eq!(refused(&mut client, &[b"EX", b"1000"], 200), 0, "{place:?}: what has a lifetime leaves");
+        let info = client.ask(&[b"INFO", b"stats"]);
+        let evicted = info.lines().find_map(|line| line.strip_prefix("evicted_keys:")).unwrap();
+        assert!(evicted.parse::<u64>().unwrap() > 2000, "{place:?}: {evicted}");
+    }
+}
+
 /// The answer to a request without a body.
 fn http(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
