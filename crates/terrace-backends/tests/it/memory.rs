@@ -228,7 +228,7 @@ fn settles(store: &MemoryStore, capacity: u64) {
     store.set_evict(Evict::None).unwrap();
     assert!(store.used_bytes() <= capacity);
     for n in 0..1000 {
-        drop(block_on(store.delete(&key(n), DeleteOptions::default())).unwrap());
+        let _ = block_on(store.delete(&key(n), DeleteOptions::default())).unwrap();
     }
     assert_eq!((count(store), store.used_bytes()), (0, 0));
     // Nothing is left over in the budget: as much fits as into a new store.
@@ -284,7 +284,7 @@ fn a_change_of_what_is_given_up_agrees_with_writers_that_go_on() {
                     let options = PutOptions { condition, ..PutOptions::default() };
                     let _ = block_on(store.put(&key((n * 7 + writer) % 900), entry, options));
                     if n % 4 == 0 {
-                        drop(block_on(store.delete(&key(n % 900), DeleteOptions::default())).unwrap());
+                        let _ = block_on(store.delete(&key(n % 900), DeleteOptions::default())).unwrap();
                     }
                 }
             });

@@ -132,9 +132,8 @@ mod tests {
 
     #[test]
     fn what_the_server_promises_of_a_write_the_replay_keeps() {
-        let config = Config::default();
         let durability = |tiers: Tiers| tiers.cold.map(|cold| cold.durability);
-        let mut always = config.clone();
+        let mut always = Config::default();
         always.store.durability = crate::config::Acknowledge::Always;
         assert_eq!(durability(Tiers::of_server(&always)), Some(Durability::Always));
         let flagged = Tiers::of_server(&always).with_flags(None, Some(Size(5)));

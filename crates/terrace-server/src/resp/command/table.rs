@@ -189,7 +189,7 @@ pub struct Command {
     pub complexity: &'static str,
     /// One line that says what it does.
     pub summary: &'static str,
-    /// What it takes, in the words of [`arguments`](super::arguments); empty if nothing.
+    /// What it takes, in the words that the module `arguments` explains; empty if nothing.
     pub arguments: &'static str,
     /// If it is out of fashion: since which version of Redis, and what took its place.
     pub replaced: Option<(&'static str, &'static str)>,
@@ -356,7 +356,7 @@ const COUNT: usize = {
     count
 };
 
-const ROWS: [Command; COUNT] = {
+static ROWS: [Command; COUNT] = {
     let mut rows = [GROUPS[0].1[0]; COUNT];
     let (mut at, mut group) = (0, 0);
     while group < GROUPS.len() {
