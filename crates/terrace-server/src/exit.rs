@@ -56,7 +56,7 @@ impl Exit {
         (Exit::Refused, "the server refused or failed"),
         (Exit::Wrong, "a value read was not the value written"),
         (Exit::Internal, "something failed that should not"),
-        (Exit::Interrupted, "a second signal cut the shutdown short"),
+        (Exit::Interrupted, "another signal, a second or more after the first, cut the shutdown short"),
     ];
 }
 

@@ -5,5 +5,6 @@ pub mod config;
 pub mod exit;
 pub mod http;
 pub mod keyspace;
+mod linger;
 pub mod resp;
 pub mod serve;

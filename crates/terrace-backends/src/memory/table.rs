@@ -23,6 +23,7 @@ use terrace_store::{
 };
 
 use super::config::{Evict, MemoryConfig};
+use super::evict::{Choice, engine_capacity};
 use super::floors::Floors;
 use super::held::Held;
 use super::lock::Leases;
@@ -50,6 +51,8 @@ pub(super) struct Table {
     pub(super) channels: Arc<Channels>,
     pub(super) leases: Leases,
     pub(super) evictions: Evictions,
+    /// What is evicted now; the configuration says what was in the beginning.
+    pub(super) choice: Choice,
     config: MemoryConfig,
     sequence: AtomicU64,
 }
@@ -82,13 +85,9 @@ impl Prior {
 
 impl Table {
     pub(super) fn new(config: MemoryConfig, clock: Arc<dyn Clock>) -> Self {
-        // Where nothing may be evicted the engine must not want to: the budget is kept here.
-        let capacity = match config.evict {
-            Evict::None => u64::MAX,
-            Evict::Expiring | Evict::All => config.capacity.unwrap_or(u64::MAX),
-        };
         Self {
-            engine: Memory::new(Config::bytes(capacity)),
+            engine: Memory::new(Config::bytes(engine_capacity(&config, config.evict))),
+            choice: Choice::new(config.evict),
             clock,
             gate: RwLock::default(),
             spaces: Spaces::default(),
@@ -233,14 +232,16 @@ impl Table {
 
     /// Passes the gate, alone if the write has to be.
     fn passing<T>(&self, condition: Condition, work: impl FnOnce() -> T) -> T {
-        let alone = self.config.evict != Evict::None && matches!(condition, Condition::Newer(_));
-        if alone {
-            let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
-            work()
-        } else {
+        let carried = matches!(condition, Condition::Newer(_));
+        {
             let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
-            work()
+            // Asked behind the gate, which keeps the answer as it is.
+            if !carried || self.choice.get() == Evict::None {
+                return work();
+            }
         }
+        let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        work()
     }
 
     pub(super) fn prior(&self, key: &Key, current: Option<&Held>) -> Prior {
@@ -290,23 +291,21 @@ impl Table {
         weight.min(u64::from(u32::MAX - ENTRY_OVERHEAD))
     }
 
-    /// Whether the engine must not evict it.
-    fn is_pinned(&self, held: &Held) -> bool {
-        match self.config.evict {
-            Evict::None => true,
-            Evict::Expiring => held.deadline_ms().is_none(),
-            Evict::All => false,
-        }
+    pub(super) fn options(&self, key: &Key, held: &Held) -> Options {
+        self.options_under(self.choice.get(), key, held)
     }
 
-    pub(super) fn options(&self, key: &Key, held: &Held) -> Options {
-        Options { weight: self.weight(key, held), expires_at: None, idle: None, pinned: self.is_pinned(held) }
+    pub(super) fn options_under(&self, evict: Evict, key: &Key, held: &Held) -> Options {
+        Options { weight: self.weight(key, held), expires_at: None, idle: None, pinned: evict.pins(held) }
     }
 
     /// What an entry counts for. The budget counts what cannot be evicted.
     pub(super) fn amount(&self, key: &Key, held: &Held) -> Amount {
-        let stored =
-            if self.is_pinned(held) { self.weight(key, held) + u64::from(ENTRY_OVERHEAD) } else { 0 };
+        self.amount_under(self.choice.get(), key, held)
+    }
+
+    pub(super) fn amount_under(&self, evict: Evict, key: &Key, held: &Held) -> Amount {
+        let stored = if evict.pins(held) { self.weight(key, held) + u64::from(ENTRY_OVERHEAD) } else { 0 };
         Amount { count: 1, bytes: (key.bytes().len() + held.value.len()) as u64, stored }
     }
 
@@ -350,7 +349,7 @@ impl Table {
         }
     }
 
-    fn note_eviction(&self, key: &Key, held: &Held) {
+    pub(super) fn note_eviction(&self, key: &Key, held: &Held) {
         self.floors.raise_bucket(key, held.version);
         let amount = self.amount(key, held);
         self.spaces.release(amount.stored);

@@ -223,6 +223,85 @@ fn counters_agree_with_the_entries_after_threads_have_raced_for_room() {
     }
 }
 
+/// Whether the budget is what the entries that may not be evicted take: all of them have to leave to empty it.
+fn settles(store: &MemoryStore, capacity: u64) {
+    store.set_evict(Evict::None).unwrap();
+    assert!(store.used_bytes() <= capacity);
+    for n in 0..1000 {
+        let _ = block_on(store.delete(&key(n), DeleteOptions::default())).unwrap();
+    }
+    assert_eq!((count(store), store.used_bytes()), (0, 0));
+    // Nothing is left over in the budget: as much fits as into a new store.
+    let fresh = open(capacity, Evict::None);
+    let fitting = |store: &MemoryStore| {
+        (0..1000).take_while(|n| put(store, *n, Entry::new(vec![0; 100])).is_ok()).count()
+    };
+    assert_eq!(fitting(store), fitting(&fresh));
+}
+
+#[test]
+fn what_is_given_up_can_be_changed_while_the_store_is_in_use() {
+    const CAPACITY: u64 = 40_000;
+    let all = [Evict::None, Evict::Expiring, Evict::All];
+    for (first, then) in all.iter().flat_map(|first| all.map(|then| (*first, then))) {
+        let store = open(CAPACITY, first);
+        // Every other one may leave by itself; about half of the room is taken.
+        for n in 0..60 {
+            put(&store, n, if n % 2 == 0 { mortal(100) } else { Entry::new(vec![0; 100]) }).unwrap();
+        }
+        let used = store.used_bytes();
+        store.set_evict(then).unwrap();
+        assert_eq!(
+            (count(&store), store.evictions(), store.used_bytes()),
+            (60, 0, used),
+            "{first:?} to {then:?}"
+        );
+        let results: Vec<_> = (100..400).map(|n| put(&store, n, Entry::new(vec![0; 100]))).collect();
+        assert!(store.used_bytes() <= CAPACITY, "{first:?} to {then:?}");
+        let refused = results.iter().filter(|result| result.is_err()).count();
+        let survivors = |step| (0..60).skip(step).step_by(2).filter(|n| has(&store, *n)).count();
+        match then {
+            Evict::None => assert!(refused > 100 && survivors(0) == 30 && survivors(1) == 30),
+            Evict::Expiring => assert!(refused > 100 && survivors(0) == 0 && survivors(1) == 30),
+            Evict::All => assert!(refused == 0 && store.evictions() > 100),
+        }
+        settles(&store, CAPACITY);
+    }
+}
+
+#[test]
+fn a_change_of_what_is_given_up_agrees_with_writers_that_go_on() {
+    const CAPACITY: u64 = 60_000;
+    let store = open(CAPACITY, Evict::None);
+    thread::scope(|scope| {
+        for writer in 0..2_u32 {
+            let store = &store;
+            scope.spawn(move || {
+                for n in 0..6000_u32 {
+                    let entry = if n % 3 == 0 { mortal(50) } else { Entry::new(vec![1; 80]) };
+                    let condition =
+                        if n % 5 == 0 { Condition::Newer(Version(u64::from(n) + 1)) } else { Condition::Any };
+                    let options = PutOptions { condition, ..PutOptions::default() };
+                    let _ = block_on(store.put(&key((n * 7 + writer) % 900), entry, options));
+                    if n % 4 == 0 {
+                        let _ = block_on(store.delete(&key(n % 900), DeleteOptions::default())).unwrap();
+                    }
+                }
+            });
+        }
+        for turn in 0..60 {
+            store.set_evict([Evict::All, Evict::Expiring, Evict::None][turn % 3]).unwrap();
+            thread::yield_now();
+        }
+    });
+    let list = List { order: Order::Key, limit: 2000, ..List::all(namespace()) };
+    let listed = block_on(store.as_iterate().unwrap().list(&list, None)).unwrap();
+    assert!(listed.next.is_none());
+    let listed = listed.entries.len() as u64;
+    assert_eq!(count(&store), listed);
+    settles(&store, CAPACITY);
+}
+
 #[test]
 fn evicting_without_a_capacity_is_refused() {
     let config = MemoryConfig { evict: Evict::All, ..MemoryConfig::default() };

@@ -2,16 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use super::tls;
 use crate::exit::{Exit, Failure};
 
 /// Where a server is, and how to get in.
@@ -74,7 +71,11 @@ trait Duplex: Read + Write {}
 impl<T: Read + Write> Duplex for T {}
 
 /// A connection to a server.
-pub(super) struct Client(BufReader<Box<dyn Duplex>>);
+pub(super) struct Client {
+    stream: BufReader<Box<dyn Duplex>>,
+    /// For how many seconds the server may say nothing.
+    timeout: u64,
+}
 
 impl Target {
     /// Connects, logs in and chooses the database.
@@ -82,7 +83,8 @@ impl Target {
     /// # Errors
     /// `Unreachable` if nobody answers, `Refused` if the server does not let us in.
     pub(super) fn connect(&self) -> Result<Client, Failure> {
-        let mut client = Client(BufReader::new(self.address.connect(self.port)?));
+        let stream = BufReader::new(self.address.connect(self.port)?);
+        let mut client = Client { stream, timeout: self.address.timeout };
         if let Some(password) = &self.address.password {
             client.call(&[b"AUTH", password.as_bytes()])?;
         }
@@ -96,12 +98,15 @@ impl Target {
 impl Address {
     fn connect(&self, port: u16) -> Result<Box<dyn Duplex>, Failure> {
         let stream = self.dial(port).map_err(|error| {
-            let host = &self.host;
-            let reason = format!("no server answers at {host}:{port}: {error}; is `terrace serve` running?");
+            let place = format!("no server answers at {}:{port}", self.host);
+            let reason = match is_timeout(&error) {
+                true => format!("{place} within {} s; {PATIENCE}", self.timeout),
+                false => format!("{place}: {error}; is `terrace serve` running?"),
+            };
             Failure::new(Exit::Unreachable, reason)
         })?;
         Ok(match &self.tls_ca {
-            Some(file) => Box::new(self.encrypt(stream, file)?),
+            Some(file) => Box::new(tls::encrypt(stream, &self.host, file, self.timeout)?),
             None => Box::new(stream),
         })
     }
@@ -123,41 +128,25 @@ impl Address {
             .write_all(request.as_bytes())
             .and_then(|()| stream.flush())
             .and_then(|()| stream.take(MOST_BYTES).read_to_end(&mut answer))
-            .map_err(|error| Failure::new(Exit::Unreachable, format!("the connection broke: {error}")))?;
+            .map_err(|error| broken(&error, self.timeout))?;
         body(&answer)
     }
 
     fn dial(&self, port: u16) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect((self.host.as_str(), port))?;
+        let timeout = Duration::from_secs(self.timeout);
+        let mut tried = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        for address in (self.host.as_str(), port).to_socket_addrs()? {
+            tried = TcpStream::connect_timeout(&address, timeout);
+            if tried.is_ok() {
+                break;
+            }
+        }
+        let stream = tried?;
         stream.set_nodelay(true)?;
-        let timeout = Some(Duration::from_secs(self.timeout));
+        let timeout = Some(timeout);
         stream.set_read_timeout(timeout)?;
         stream.set_write_timeout(timeout)?;
         Ok(stream)
-    }
-
-    fn encrypt(
-        &self,
-        stream: TcpStream,
-        file: &std::path::Path,
-    ) -> Result<StreamOwned<ClientConnection, TcpStream>, Failure> {
-        let refused = |error: &dyn std::fmt::Display| {
-            Failure::new(Exit::Usage, format!("--tls-ca {}: {error}", file.display()))
-        };
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(file).map_err(|error| refused(&error))? {
-            let certificate = certificate.map_err(|error| refused(&error))?;
-            roots.add(certificate).map_err(|error| refused(&error))?;
-        }
-        let name = ServerName::try_from(self.host.clone()).map_err(|error| refused(&error))?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|error| refused(&error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let session = ClientConnection::new(Arc::new(config), name).map_err(|error| refused(&error))?;
-        Ok(StreamOwned::new(session, stream))
     }
 }
 
@@ -169,14 +158,32 @@ impl Client {
     pub(super) fn call(&mut self, words: &[&[u8]]) -> Result<Reply, Failure> {
         let mut request = Vec::new();
         encode(words, &mut request);
-        let sent = self.0.get_mut().write_all(&request).and_then(|()| self.0.get_mut().flush());
-        let reply = sent.and_then(|()| read(&mut self.0, 0));
+        let server = self.stream.get_mut();
+        let sent = server.write_all(&request).and_then(|()| server.flush());
+        let reply = sent.and_then(|()| read(&mut self.stream, 0));
         match reply {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(refusal)) => Err(Failure::new(Exit::Refused, format!("the server answered: {refusal}"))),
-            Err(error) => Err(Failure::new(Exit::Unreachable, format!("the connection broke: {error}"))),
+            Err(error) => Err(broken(&error, self.timeout)),
         }
     }
+}
+
+/// What to do about a server that says nothing.
+const PATIENCE: &str = "give it more with --timeout SECONDS, or see what keeps it busy";
+
+fn is_timeout(error: &io::Error) -> bool {
+    // Which of the two a socket answers depends on the system.
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// A connection that came to nothing, in words that say what to do.
+pub(super) fn broken(error: &io::Error, timeout: u64) -> Failure {
+    let reason = match is_timeout(error) {
+        true => format!("the server said nothing for {timeout} s; {PATIENCE}"),
+        false => format!("the connection broke: {error}"),
+    };
+    Failure::new(Exit::Unreachable, reason)
 }
 
 /// The body of an HTTP answer.
@@ -205,7 +212,12 @@ fn encode(words: &[&[u8]], into: &mut Vec<u8>) {
 }
 
 fn malformed(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("what answers is no Redis protocol: {what}"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!(
+            "what answers is no Redis protocol ({what}); if it speaks TLS, give --tls-ca its certificate"
+        ),
+    )
 }
 
 /// Reads a reply; an error of the server is the inner one.

@@ -12,6 +12,7 @@ mod serve;
 mod set;
 mod sim;
 mod stats;
+mod tls;
 
 pub(crate) use replay::MARK as REPLAY_MARK;
 use std::process::ExitCode;

@@ -17,7 +17,7 @@ Examples:
 
 Every option can also stand in the file (`terrace config check` prints one) or in the environment, as
 TERRACE_SECTION_OPTION: --port is resp.port in the file and TERRACE_RESP_PORT in the environment. Flags win over
-the environment, that over the file. SIGTERM and SIGINT stop the server in good order, a second one at once.";
+the environment, that over the file. SIGTERM and SIGINT stop the server in good order, another one a second or more later at once.";
 
 const NETWORK: &str = "Network";
 const DATA: &str = "Data";
@@ -89,7 +89,7 @@ pub(super) struct Serve {
     /// Clients at a time [default: 10000]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
     max_clients: Option<String>,
-    /// Close a connection that is silent for so long; 0s never [default: 5m]
+    /// Close a connection that is silent for so long; 0s never, but half a command after 1m [default: 5m]
     #[arg(long, value_name = "TIME", help_heading = LIMITS)]
     idle_timeout: Option<String>,
     /// Threads that serve connections; 0 is one a processor [default: 0]

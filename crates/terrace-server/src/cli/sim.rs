@@ -1,7 +1,7 @@
 //! `terrace sim`.
 
-use clap::{Args, ValueEnum};
-use terrace_sim::{Capacity, Report, Trace};
+use clap::{ArgGroup, Args, ValueEnum};
+use terrace_sim::{Capacity, ReplayError, Report, Trace};
 
 use super::output;
 use super::progress::Progress;
@@ -13,13 +13,18 @@ Examples:
   terrace sim --trace a.trc.zst b.trc.zst --capacity 0.1%,1%,10% --json
   terrace sim --generate zipf:keys=100000,theta=0.9,requests=1000000 --capacity 1%
 
-Policies: opt (clairvoyant: no policy can hit more often), lru, fifo, s3fifo, and terrace (what ships).
+Policies: opt (clairvoyant: no policy can hit more often; for --unit objects only), lru, fifo, s3fifo, and
+          terrace (what ships).
 Capacities: entries, or bytes with --unit bytes, or a percentage of the trace's unique keys or bytes.
 Formulas: zipf:keys=K,theta=T  scan:  loop:keys=K  shift:keys=K,hot=H,share=P,period=M
           each with requests=N,seed=S,size=B
 A trace file is one zstd stream of 16-byte records, little-endian: u64 key, u32 size, u32 time in seconds.";
 
-#[derive(Clone, Copy, Default, ValueEnum)]
+/// The policies that are compared unless others are named.
+const POLICIES: [&str; 4] = [OPTIMUM, "lru", "fifo", "terrace"];
+const OPTIMUM: &str = "opt";
+
+#[derive(Clone, Copy, Default, PartialEq, ValueEnum)]
 enum Unit {
     /// Every object counts one
     #[default]
@@ -54,16 +59,16 @@ impl std::str::FromStr for Formula {
 
 /// Replays traces through eviction policies and compares their hits.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group(ArgGroup::new("source").required(true).multiple(true)))]
 pub(super) struct Sim {
     /// Trace files
-    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "generate")]
+    #[arg(long, value_name = "FILE", num_args = 1.., group = "source")]
     trace: Vec<String>,
     /// Formulas of traces that need no file
-    #[arg(long, value_name = "FORMULA", num_args = 1..)]
+    #[arg(long, value_name = "FORMULA", num_args = 1.., group = "source")]
     generate: Vec<Formula>,
-    /// Which policies
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "opt,lru,fifo,terrace", value_parser = terrace_sim::POLICIES)]
+    /// Which policies [default: opt,lru,fifo,terrace]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = terrace_sim::POLICIES)]
     policy: Vec<String>,
     /// How large the cache is
     #[arg(long, value_name = "N|P%,...", value_delimiter = ',', default_value = "0.1%,1%,10%")]
@@ -79,11 +84,12 @@ pub(super) struct Sim {
 impl Sim {
     pub(super) fn run(&self) -> Result<Exit, Failure> {
         let mut rows = Vec::new();
+        let policies = self.policies()?;
         for source in &self.trace {
-            self.replay(&open(source)?, &mut rows)?;
+            self.replay(&open(source)?, &policies, &mut rows)?;
         }
         for formula in &self.generate {
-            self.replay(&formula.trace(), &mut rows)?;
+            self.replay(&formula.trace(), &policies, &mut rows)?;
         }
         if !self.json {
             let heading =
@@ -93,13 +99,30 @@ impl Sim {
         Ok(Exit::Success)
     }
 
-    fn replay(&self, trace: &Trace, rows: &mut Vec<Vec<String>>) -> Result<(), Failure> {
+    /// The policies to compare: those named, or the usual ones as far as they are exact.
+    fn policies(&self) -> Result<Vec<&str>, Failure> {
+        let mut policies: Vec<&str> = self.policy.iter().map(String::as_str).collect();
+        if policies.is_empty() {
+            policies.extend(POLICIES);
+            if self.unit == Unit::Bytes {
+                policies.retain(|policy| *policy != OPTIMUM);
+                eprintln!(
+                    "terrace: opt is left out: the optimum is exact only where every object counts one"
+                );
+            }
+        } else if self.unit == Unit::Bytes && policies.contains(&OPTIMUM) {
+            return Err(Failure::new(Exit::Usage, ReplayError::NoOptimumForSizes.to_string()));
+        }
+        Ok(policies)
+    }
+
+    fn replay(&self, trace: &Trace, policies: &[&str], rows: &mut Vec<Vec<String>>) -> Result<(), Failure> {
         let requests = trace.records().len() as u64;
-        let mut progress = Progress::new(requests * (self.capacity.len() * self.policy.len()) as u64);
+        let mut progress = Progress::new(requests * (self.capacity.len() * policies.len()) as u64);
         let mut done = 0;
         for capacity in &self.capacity {
             let capacity = capacity.resolve(trace, self.unit.into());
-            for policy in &self.policy {
+            for policy in policies {
                 progress.about(format!("{} {policy} {capacity}", trace.name()));
                 let mut told = |replayed| progress.at(done + replayed);
                 let report = terrace_sim::replay(trace, policy, capacity, self.unit.into(), &mut told)

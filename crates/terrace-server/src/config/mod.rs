@@ -55,6 +55,7 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Resp {
     /// The address to listen on.
+    #[serde(deserialize_with = "address")]
     pub bind: IpAddr,
     /// The port; 0 lets the system choose.
     pub port: u16,
@@ -67,9 +68,19 @@ pub struct Http {
     /// Whether it is spoken at all.
     pub enabled: bool,
     /// The address to listen on.
+    #[serde(deserialize_with = "address")]
     pub bind: IpAddr,
     /// The port; 0 lets the system choose.
     pub port: u16,
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        D::Error::custom(format!(
+            "`{text}` is no IP address; give one, such as 127.0.0.1, or 0.0.0.0 for all of this machine's"
+        ))
+    })
 }
 
 /// The engine that keeps the keys.
@@ -293,10 +304,25 @@ impl Config {
         OPTIONS.iter().filter_map(|opt| Some((opt.name.to_owned(), value(opt.name)?))).collect()
     }
 
-    /// The configuration as a file, secrets hidden.
+    /// The configuration as a file: every option, those that are not set as comments, secrets hidden.
     pub fn to_toml(&self) -> String {
         // Strings, numbers and tables of them always serialise.
-        toml::to_string_pretty(self).unwrap_or_default()
+        let table = toml::Table::try_from(self).unwrap_or_default();
+        let (mut text, mut begun) = (String::new(), "");
+        for (section, option) in OPTIONS.iter().filter_map(|opt| opt.name.split_once('.')) {
+            if begun != section {
+                text += if begun.is_empty() { "" } else { "\n" };
+                text += &format!("[{section}]\n");
+                begun = section;
+            }
+            // A password that was read from a file stays there.
+            let elsewhere = option == "requirepass" && self.auth.requirepass_file.is_some();
+            text += &match table.get(section).and_then(|options| options.get(option)) {
+                Some(value) if !elsewhere => format!("{option} = {value}\n"),
+                _ => format!("# {option} = \"...\"\n"),
+            };
+        }
+        text
     }
 }
 

@@ -121,9 +121,17 @@ impl Sources {
     /// # Errors
     /// If options contradict each other, or ask for what is not safe.
     pub fn finish(self) -> Result<Config, ConfigError> {
-        let config = Config::deserialize_table(nest(self.settings))
-            .map_err(|reason| ConfigError::new("configuration", reason))?;
-        config.checked()
+        self.unchecked()?.checked()
+    }
+
+    /// The configuration that follows, for those who run no server with it: each option is one that may be, and
+    /// what only a server has to ask (for the password's file, or whether it is safe) is not asked.
+    ///
+    /// # Errors
+    /// As [`Sources::finish`] without those questions.
+    pub fn unchecked(self) -> Result<Config, ConfigError> {
+        Config::deserialize_table(nest(self.settings))
+            .map_err(|reason| ConfigError::new("configuration", reason))
     }
 
     /// Everything as the program takes it: the file given, or the one that [`FILE_VARIABLE`] names; then the
@@ -247,7 +255,7 @@ mod tests {
     #[test]
     fn a_wrong_value_is_refused_with_its_place() {
         fails("[resp]\nport = 70000", "resp.port");
-        fails("[resp]\nbind = \"here\"", "resp.bind");
+        fails("[resp]\nbind = \"here\"", "resp.bind: `here` is no IP address");
         fails("[store]\ndurability = \"sometimes\"", "interval");
         fails("[store]\npolicy = \"random\"", "volatile-ttl");
         fails("[hot]\nsize = \"1 mile\"", "no size");
@@ -282,9 +290,25 @@ mod tests {
     }
 
     #[test]
-    fn the_printed_configuration_is_read_back_as_the_same() {
+    fn the_printed_configuration_is_read_back_as_the_same_and_names_every_option() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "secret").unwrap();
         let mut sources = Sources::new();
-        sources.text("defaults", &Config::default().to_toml()).unwrap();
-        assert_eq!(sources.finish().unwrap(), Config::default());
+        sources.flag("--x", "auth.requirepass_file", file.path().to_str().unwrap()).unwrap();
+        for config in [Config::default(), sources.finish().unwrap()] {
+            let text = config.to_toml();
+            for opt in OPTIONS {
+                let option = opt.name.split_once('.').unwrap().1;
+                assert!(
+                    text.lines()
+                        .any(|line| line.trim_start_matches("# ").starts_with(&format!("{option} ="))),
+                    "{text}"
+                );
+            }
+            assert!(!text.contains("hidden"), "{text}");
+            let mut sources = Sources::new();
+            sources.text("printed", &text).unwrap();
+            assert_eq!(sources.finish().unwrap(), config);
+        }
     }
 }

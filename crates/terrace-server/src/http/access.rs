@@ -35,14 +35,15 @@ pub(crate) async fn guard(State(state): State<Arc<HttpState>>, request: Request,
 fn admit(state: &HttpState, request: &Request) -> Result<(), Problem> {
     let headers = request.headers();
     check_size(headers, state.limits.headers)?;
-    if state.local_names_only {
+    let password = state.live.password();
+    if state.local_names_only && password.is_none() {
         check_host(request)?;
     }
     if request.uri().path() == "/healthz" {
         return Ok(());
     }
-    match &state.password {
-        Some(password) => authenticate(headers, password),
+    match password {
+        Some(password) => authenticate(headers, &password),
         None => Ok(()),
     }
 }
@@ -125,7 +126,7 @@ fn is_same(given: &[u8], password: &[u8]) -> bool {
 }
 
 /// What keeps a browser from doing more with an answer than to show it.
-fn secure(headers: &mut HeaderMap) {
+pub(crate) fn secure(headers: &mut HeaderMap) {
     const FIELDS: [(HeaderName, &str); 4] = [
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (X_FRAME_OPTIONS, "DENY"),

@@ -5,6 +5,7 @@
 //! [`Activity`]. Every failure is an `application/problem+json` document that says what is wrong.
 
 mod access;
+mod answers;
 mod body;
 mod entries;
 mod events;
@@ -21,6 +22,7 @@ mod problem;
 mod process;
 mod query;
 mod rates;
+mod refusal;
 mod sampler;
 mod serve;
 mod snapshot;
@@ -40,7 +42,7 @@ use axum::routing::{get, post};
 
 use problem::Problem;
 pub use serve::{Handshake, serve};
-pub use state::{Activity, Facts, HttpState, Limits, Setup};
+pub use state::{Activity, Facts, HttpState, Limits, Live, Setup};
 
 /// The description of the interface for programs.
 const OPENAPI: &str = include_str!("openapi.json");

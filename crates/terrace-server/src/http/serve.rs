@@ -1,25 +1,27 @@
 //! From a listener to the router: connections are accepted, wrapped in TLS if there is any, and spoken HTTP/1.1
 //! with, until the server is told to stop.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use terrace_store::BoxFuture;
 use terrace_store::net::{Accepted, Connection, Listener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+use super::answers::{Answering, Answers};
+use super::refusal;
 use super::router;
 use super::state::{HttpState, Traffic, in_time};
 use super::stream::Stream;
 use super::timer::ClockTimer;
+use crate::linger::linger;
 
 /// The longest first line of a request that the library takes.
 const FIRST_LINE: usize = 64 << 10;
@@ -90,19 +92,45 @@ async fn talk(
             _ => return,
         }
     }
-    let stream = Stream::new(connection, Arc::clone(state.clock()), silence);
-    let mut talking = pin!(
-        http1::Builder::new()
-            .timer(ClockTimer::new(Arc::clone(state.clock())))
-            .header_read_timeout(silence)
-            .max_buf_size(FIRST_LINE + state.limits.headers)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-    );
+    let answers = Arc::<Answers>::default();
+    let stream = Stream::new(connection, Arc::clone(state.clock()), silence, Arc::clone(&answers));
+    let mut talking = http1::Builder::new()
+        .timer(ClockTimer::new(Arc::clone(state.clock())))
+        .header_read_timeout(silence)
+        .max_buf_size(FIRST_LINE + state.limits.headers)
+        .serve_connection(TokioIo::new(stream), Answering::new(router, answers));
     let mut stop = state.stop.subscribe();
-    tokio::select! {
-        // A peer that goes away or talks nonsense has had its answer from the library.
-        _ = talking.as_mut() => return,
-        _ = stop.wait_for(|stopped| *stopped) => talking.as_mut().graceful_shutdown(),
+    let ended = tokio::select! {
+        ended = poll_fn(|context| talking.poll_without_shutdown(context)) => Some(ended),
+        _ = stop.wait_for(|stopped| *stopped) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            Pin::new(&mut talking).graceful_shutdown();
+            poll_fn(|context| talking.poll_without_shutdown(context)).await
+        }
+    };
+    end(&state, talking.into_parts().io.into_inner(), ended).await;
+}
+
+/// Ends a connection that the library is done with. What was no request is answered first.
+async fn end(state: &HttpState, mut stream: Stream, ended: hyper::Result<()>) {
+    match ended {
+        Err(error) if !stream.kept_back().is_empty() => {
+            let refusal = refusal::of(state, stream.kept_back(), &error).await;
+            if stream.send(&refusal).await.is_err() {
+                return;
+            }
+        }
+        // The peer is gone, or was silent too long.
+        Err(_) => return,
+        Ok(()) if *state.stop.borrow() => {
+            let _ = poll_fn(|context| stream.connection().poll_shutdown(context)).await;
+            return;
+        }
+        Ok(()) => {}
     }
-    let _ = talking.await;
+    // One who was refused may still be sending: a body that is too long, say.
+    linger(stream.connection(), &**state.clock(), state.limits.uploads as u64).await;
 }

@@ -161,8 +161,8 @@ pub(crate) async fn take(state: &HttpState) -> Snapshot {
             redis_address: state.facts.redis_address.clone(),
             http_address: state.facts.http_address.clone(),
             tls: state.facts.tls,
-            password: state.password.is_some(),
-            settings: state.facts.settings.clone(),
+            password: state.live.password().is_some(),
+            settings: state.live.settings(),
         },
     }
 }

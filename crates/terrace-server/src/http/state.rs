@@ -86,8 +86,15 @@ pub struct Facts {
     pub tls: bool,
     /// How many bytes each tier below the hot one may hold, where it has a budget.
     pub capacities: Vec<(Tier, u64)>,
+}
+
+/// What can change while the server runs, by CONFIG SET.
+pub trait Live: Send + Sync {
+    /// The password; without one all are let in.
+    fn password(&self) -> Option<Bytes>;
+
     /// Names and values of the settings in force, without secrets, in the order to show them.
-    pub settings: Vec<(String, String)>,
+    fn settings(&self) -> Vec<(String, String)>;
 }
 
 /// What the HTTP side is made with.
@@ -96,10 +103,10 @@ pub struct Setup {
     pub keyspace: Arc<Keyspace>,
     /// What is allowed.
     pub limits: Limits,
-    /// Without it nobody gets further than `/healthz`.
-    pub password: Option<Bytes>,
-    /// Whether only requests to an address or to `localhost` are answered. To be set where there is no password
-    /// and the server listens on the loopback interface: otherwise any web page could reach it through a name of
+    /// What can change.
+    pub live: Box<dyn Live>,
+    /// Whether only requests to an address or to `localhost` are answered while there is no password. To be set
+    /// where the server listens on the loopback interface: otherwise any web page could reach it through a name of
     /// its own that resolves to the loopback address.
     pub local_names_only: bool,
     /// What does not change.
@@ -112,7 +119,7 @@ pub struct Setup {
 pub struct HttpState {
     pub(crate) keyspace: Arc<Keyspace>,
     pub(crate) limits: Limits,
-    pub(crate) password: Option<Bytes>,
+    pub(crate) live: Box<dyn Live>,
     pub(crate) local_names_only: bool,
     pub(crate) facts: Facts,
     pub(crate) activity: Box<dyn Fn() -> Activity + Send + Sync>,
@@ -133,14 +140,14 @@ pub(crate) const UPLOAD_UNIT: usize = 1024;
 impl HttpState {
     /// The state of a server that begins now.
     pub fn new(setup: Setup) -> Arc<Self> {
-        let Setup { keyspace, limits, password, local_names_only, facts, activity } = setup;
+        let Setup { keyspace, limits, live, local_names_only, facts, activity } = setup;
         let started = keyspace.clock().now();
         // One body of the largest size must always fit.
         let uploads = limits.uploads.max(limits.body).div_ceil(UPLOAD_UNIT).min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             keyspace,
             limits,
-            password,
+            live,
             local_names_only,
             facts,
             activity,

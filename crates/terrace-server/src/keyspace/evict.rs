@@ -5,9 +5,12 @@
 //! the databases, so that no key is spared for ever and none is looked at twice before the others. Of a sample
 //! those go first that are not in the hot tier: they were not used lately, which is the frequency the hot tier
 //! knows.
+//!
+//! A store that sees every read chooses better by itself. It then makes its room on its own, and refuses only where
+//! it has no rule for the policy; what is done here comes after that.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use terrace_store::capability::{Cursor, List, Order};
 use terrace_store::{Condition, DeleteOptions, Deleted, Entry, Key, Result};
@@ -67,9 +70,23 @@ const AT_ONCE: usize = 16;
 /// How many samples one write looks at in vain before it is refused.
 const PATIENCE: usize = 256;
 
+/// A store that decides and makes room by itself.
+pub trait OwnEviction: Send + Sync {
+    /// Follows this policy, as far as it can, from now on.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn follow(&self, policy: Policy) -> Result<()>;
+
+    /// How many keys left by that, since the start.
+    fn evicted(&self) -> u64;
+}
+
 /// What eviction remembers.
 #[derive(Default)]
 pub(super) struct Evictor {
+    /// The store that decides, if it evicts by itself.
+    own: OnceLock<Box<dyn OwnEviction>>,
     policy: AtomicU8,
     place: Mutex<Place>,
     evicted: AtomicU64,
@@ -93,16 +110,29 @@ impl Keyspace {
         Policy::ALL.get(usize::from(self.evictor.policy.load(Ordering::Relaxed))).copied().unwrap_or_default()
     }
 
+    /// Leaves eviction to the store that decides, as far as it can. Only the first to be named is asked.
+    pub fn leave_eviction_to(&self, store: Box<dyn OwnEviction>) {
+        let _ = self.evictor.own.set(store);
+    }
+
     /// Chooses which keys may leave when there is no room.
-    pub fn set_eviction(&self, policy: Policy) {
+    ///
+    /// # Errors
+    /// Those of a store that evicts by itself; the policy is then as it was.
+    pub fn set_eviction(&self, policy: Policy) -> Result<()> {
+        if let Some(own) = self.evictor.own.get() {
+            own.follow(policy)?;
+        }
         let index = Policy::ALL.iter().position(|other| *other == policy).unwrap_or_default();
         self.evictor.policy.store(u8::try_from(index).unwrap_or_default(), Ordering::Relaxed);
         self.evictor.barren_until_ms.store(0, Ordering::Relaxed);
+        Ok(())
     }
 
     /// How many keys left to make room, since the start.
     pub fn evicted(&self) -> u64 {
-        self.evictor.evicted.load(Ordering::Relaxed)
+        let own = self.evictor.own.get().map_or(0, |own| own.evicted());
+        self.evictor.evicted.load(Ordering::Relaxed) + own
     }
 
     /// Removes a few keys other than this one. `false` if none may go.

@@ -20,7 +20,7 @@ use terrace_store::{
     Store, Version, Written,
 };
 
-pub use evict::Policy;
+pub use evict::{OwnEviction, Policy};
 pub use locks::{Guard, KeyLocks};
 pub use lookup::Lookup;
 pub use watch::{Flag, Watches};
@@ -105,7 +105,7 @@ impl Keyspace {
             evictor: evict::Evictor::default(),
             places: list::Places::default(),
         };
-        keyspace.set_eviction(Policy::default());
+        keyspace.set_eviction(Policy::default())?;
         Ok(keyspace)
     }
 

@@ -29,12 +29,16 @@ use super::reply::Output;
 use super::server::Server;
 use super::session::{Replies, Session};
 use crate::keyspace::Guard;
+use crate::linger::linger;
 
 /// From this many bytes of unsent replies on nothing more is read or run.
 const BACKPRESSURE: usize = 64 << 20;
 
 /// Most unsent bytes of replies before the login.
 const ANONYMOUS_OUTPUT: usize = 64 << 10;
+
+/// Most bytes read and thrown away for a client that was refused before its login.
+const ANONYMOUS_LINGER: u64 = 1 << 20;
 
 /// From this many unsent bytes on messages stay in the mailbox, whose limit is lower than that of replies.
 const MAIL_PRESSURE: usize = 1 << 20;
@@ -121,7 +125,8 @@ impl Line {
             }
             self.session.count();
             if self.session.closing {
-                return self.finish().await;
+                let refused = matches!(progress, Progress::Failed(_));
+                return self.finish(refused).await;
             }
             let full = progress == Progress::Full;
             match poll_fn(|context| self.turn(context, !full)).await {
@@ -257,8 +262,8 @@ impl Line {
         .await
     }
 
-    /// Sends what there is to send, and ends the stream.
-    async fn finish(&mut self) {
+    /// Sends what there is to send, and ends the stream. One who was `refused` may be sending what was refused.
+    async fn finish(&mut self, refused: bool) {
         self.client.set_stage(Stage::Stalled);
         let sent = poll_fn(|context| {
             self.client.listen(context.waker());
@@ -272,7 +277,14 @@ impl Line {
             }
         })
         .await;
-        if sent {
+        if sent && refused {
+            // No more than a request it might send is read for it.
+            let most = match self.session.authenticated {
+                true => u64::from(self.server.settings.config.limits.request_bytes),
+                false => ANONYMOUS_LINGER,
+            };
+            linger(&mut *self.connection, &**self.server.clock(), most).await;
+        } else if sent {
             let _ = poll_fn(|context| self.connection.poll_shutdown(context)).await;
         }
     }

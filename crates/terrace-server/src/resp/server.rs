@@ -62,7 +62,6 @@ const SWEEP: Duration = Duration::from_secs(1);
 impl Server {
     /// A server of these keys, with nobody connected. It looks after its clients in a task of the tiers.
     pub fn new(keyspace: Arc<Keyspace>, config: Config, rng: Arc<dyn Rng>) -> Arc<Self> {
-        keyspace.set_eviction(config.eviction);
         let run_id = (0..5).map(|_| format!("{:016x}", rng.next_u64())).collect::<String>();
         let started = keyspace.clock().now();
         let server = Arc::new(Self {

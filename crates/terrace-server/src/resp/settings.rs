@@ -10,7 +10,6 @@ use terrace_store::Result;
 
 use super::clients::Patience;
 use super::parse::Limits;
-use crate::keyspace::Policy;
 
 /// Changes the budget of the store that decides, in bytes; 0 takes the limit away.
 pub type Resize = Arc<dyn Fn(u64) -> Result<()> + Send + Sync>;
@@ -32,7 +31,8 @@ pub struct Config {
     pub max_clients: usize,
     /// How long a client may be silent between commands; zero is for ever.
     pub idle_timeout: Duration,
-    /// How long it may be silent inside a command, or leave replies unread.
+    /// How long it may be silent inside a command, or leave replies unread; no longer than `idle_timeout`, if
+    /// that is set.
     pub stall_timeout: Duration,
     /// How long it may take to log in, if a password is asked for.
     pub login_timeout: Duration,
@@ -42,8 +42,6 @@ pub struct Config {
     pub outbox_limit: usize,
     /// Bytes of keys and values the store that decides may hold, to be told; 0 if it has no limit.
     pub maxmemory: u64,
-    /// Which keys may leave when there is no room.
-    pub eviction: Policy,
     /// Changes `maxmemory` while the server runs; `None` if the store cannot.
     pub resize: Option<Resize>,
 }
@@ -63,7 +61,6 @@ impl Default for Config {
             output_limit: 1 << 30,
             outbox_limit: 32 << 20,
             maxmemory: 0,
-            eviction: Policy::default(),
             resize: None,
         }
     }
@@ -82,7 +79,8 @@ impl Settings {
     pub(super) fn new(config: Config) -> Self {
         Self {
             password: RwLock::new(config.password.clone()),
-            idle_s: AtomicU64::new(config.idle_timeout.as_secs()),
+            // A part of a second is one: none would be for ever.
+            idle_s: AtomicU64::new(config.idle_timeout.as_millis().div_ceil(1000) as u64),
             maxmemory: AtomicU64::new(config.maxmemory),
             max_clients: AtomicUsize::new(config.max_clients),
             config,
@@ -149,10 +147,29 @@ impl Settings {
     }
 
     pub(super) fn patience(&self) -> Patience {
+        let (idle, stalled) = (Duration::from_secs(self.idle_s()), self.config.stall_timeout);
         Patience {
-            idle: Duration::from_secs(self.idle_s()),
-            stalled: self.config.stall_timeout,
+            idle,
+            stalled: if idle.is_zero() { stalled } else { stalled.min(idle) },
             anonymous: self.config.login_timeout,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_command_may_take_a_minute_and_no_longer_than_silence_may() {
+        let patience = |idle_ms| {
+            let config = Config { idle_timeout: Duration::from_millis(idle_ms), ..Config::default() };
+            let Patience { idle, stalled, .. } = Settings::new(config).patience();
+            (idle.as_secs(), stalled.as_secs())
+        };
+        assert_eq!(patience(0), (0, 60));
+        assert_eq!(patience(300_000), (300, 60));
+        assert_eq!(patience(5_000), (5, 5));
+        assert_eq!(patience(200), (1, 1));
     }
 }

@@ -108,7 +108,6 @@ fn settings(config: &Config, address: SocketAddr) -> settings::Config {
         idle_timeout: config.limits.idle.0,
         output_limit: usize::try_from(config.limits.output.0).unwrap_or(usize::MAX),
         maxmemory: config.store.maxmemory.0,
-        eviction: config.store.policy.0,
         ..settings::Config::default()
     }
 }

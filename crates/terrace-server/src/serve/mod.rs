@@ -38,6 +38,10 @@ use web::Web;
 /// What the stores get to end their background work after the last connection is gone.
 const RUNTIME_GRACE: Duration = Duration::from_secs(2);
 
+/// A signal that comes sooner after the first is the same wish told twice, as by a supervisor and a terminal, and
+/// not impatience.
+const IMPATIENCE: Duration = Duration::from_secs(1);
+
 /// Runs the server until it is told to stop.
 ///
 /// # Errors
@@ -121,7 +125,7 @@ async fn serve(config: &Arc<Config>, encryption: Option<Encryption>) -> Result<E
     eprintln!("terrace: {signal}: stopping, at most {} for clients to finish", config.server.shutdown);
     tokio::select! {
         outcome = wind_down(stop, front, web, &keyspace) => outcome.map(|()| Exit::Success),
-        signal = signals.next() => {
+        signal = signals.next_after(IMPATIENCE) => {
             eprintln!("terrace: {signal} again: ending at once");
             std::process::exit(Exit::Interrupted as i32)
         }

@@ -12,7 +12,7 @@ use terrace_store::{Clock, Error, ErrorKind, Key, Namespace, Result, Spawn, Stor
 
 use crate::config::{Config, Engine};
 use crate::exit::{Exit, Failure};
-use crate::keyspace::{Keyspace, Policy, hold};
+use crate::keyspace::{Keyspace, OwnEviction, Policy, hold};
 
 /// Opens what is configured. To be called on the runtime that does the background work.
 ///
@@ -26,21 +26,27 @@ async fn open(config: &Config) -> Result<Arc<Keyspace>> {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::current()?);
     let spawn: Arc<dyn Spawn> = Arc::new(TokioSpawn::current()?);
     let base = Foundation::new(Arc::clone(&clock), Options::default());
-    let (tier, store) = store(config, &clock, &spawn).await?;
+    let Authority { tier, store, own_eviction } = authority(config, &clock, &spawn).await?;
     let hot = hot(config, &base)?;
     let erased = hot.clone().map(|hot| hot as Arc<dyn Hot>);
     let lower = vec![Lower::new(tier, store, WriteMode::Through)];
     let tiers = Tiers::open(base, erased, lower, spawn).await?;
     let keyspace = Keyspace::new(tiers, hot)?;
+    if let Some(own) = own_eviction {
+        keyspace.leave_eviction_to(own);
+    }
+    keyspace.set_eviction(config.store.policy.0)?;
     Ok(Arc::new(keyspace))
 }
 
 /// The store that decides.
-async fn store(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-    spawn: &Arc<dyn Spawn>,
-) -> Result<(Tier, Arc<dyn Store>)> {
+struct Authority {
+    tier: Tier,
+    store: Arc<dyn Store>,
+    own_eviction: Option<Box<dyn OwnEviction>>,
+}
+
+async fn authority(config: &Config, clock: &Arc<dyn Clock>, spawn: &Arc<dyn Spawn>) -> Result<Authority> {
     match config.store.kind {
         Engine::Fjall => {
             let fjall = FjallConfig {
@@ -58,24 +64,33 @@ async fn store(
                 make_private(&fjall.path)?;
                 FjallStore::open(fjall, clock, spawn_too)
             });
-            Ok((Tier::Durable, Arc::new(opened.await?)))
+            Ok(Authority { tier: Tier::Durable, store: Arc::new(opened.await?), own_eviction: None })
         }
         Engine::Memory => {
-            let memory =
-                MemoryConfig { capacity: config.capacity(), evict: evict(config), report_evicted: 0 };
-            Ok((Tier::Warm, Arc::new(MemoryStore::open(memory, Arc::clone(clock))?)))
+            let memory = MemoryConfig { capacity: config.capacity(), ..MemoryConfig::default() };
+            let store = Arc::new(MemoryStore::open(memory, Arc::clone(clock))?);
+            // Without a capacity there is nothing to make room for.
+            let own_eviction = config.capacity().is_some().then(|| Box::new(Memory(Arc::clone(&store))) as _);
+            Ok(Authority { tier: Tier::Warm, store, own_eviction })
         }
     }
 }
 
 /// The memory store chooses better by itself who makes room, for it sees every read. What it has no policy for is
 /// left to the keyspace, as on disk.
-fn evict(config: &Config) -> Evict {
-    match config.store.policy.0 {
-        _ if config.capacity().is_none() => Evict::None,
-        Policy::VolatileLfu => Evict::Expiring,
-        Policy::AllKeysLfu => Evict::All,
-        Policy::NoEviction | Policy::VolatileTtl => Evict::None,
+struct Memory(Arc<MemoryStore>);
+
+impl OwnEviction for Memory {
+    fn follow(&self, policy: Policy) -> Result<()> {
+        self.0.set_evict(match policy {
+            Policy::VolatileLfu => Evict::Expiring,
+            Policy::AllKeysLfu => Evict::All,
+            Policy::NoEviction | Policy::VolatileTtl => Evict::None,
+        })
+    }
+
+    fn evicted(&self) -> u64 {
+        self.0.evictions()
     }
 }
 

@@ -1,5 +1,7 @@
 //! How the server is told to stop, and how it tells everybody else.
 
+use std::time::{Duration, Instant};
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -33,6 +35,17 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
+    /// The name of the next signal that comes when this time is over; those that come sooner are passed over.
+    pub(super) async fn next_after(&mut self, pause: Duration) -> &'static str {
+        let begin = Instant::now() + pause;
+        loop {
+            let signal = self.next().await;
+            if Instant::now() >= begin {
+                return signal;
+            }
         }
     }
 }

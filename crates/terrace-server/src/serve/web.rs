@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use terrace::tiers::Tier;
@@ -14,8 +15,9 @@ use tokio::task::JoinHandle;
 use super::front::Front;
 use super::stop::{Stop, noticed};
 use super::tls::Encryption;
-use crate::config::{Config, Engine};
-use crate::http::{self, Activity, Facts, Handshake, HttpState, Limits, Setup};
+use crate::config::units::{Size, Span};
+use crate::config::{Config, Engine, Eviction, Secret};
+use crate::http::{self, Activity, Facts, Handshake, HttpState, Limits, Live, Setup};
 use crate::keyspace::Keyspace;
 use crate::resp::server::Server;
 
@@ -41,12 +43,8 @@ impl Web {
                 grace: config.server.shutdown.0,
                 ..Limits::default()
             },
-            password: config
-                .auth
-                .requirepass
-                .as_ref()
-                .map(|password| Bytes::from(password.reveal().to_owned())),
-            local_names_only: config.auth.requirepass.is_none() && config.exposed().is_empty(),
+            live: Box::new(Running { config: config.clone(), server: Arc::clone(&server) }),
+            local_names_only: config.exposed().is_empty(),
             facts: facts(config, addresses),
             activity: Box::new(move || activity(&server)),
         });
@@ -76,7 +74,29 @@ fn facts(config: &Config, (resp, http): (SocketAddr, Option<SocketAddr>)) -> Fac
         http_address: http.map(|address| address.to_string()),
         tls: config.tls.cert.is_some(),
         capacities: config.capacity().map(|bytes| (tier, bytes)).into_iter().collect(),
-        settings: config.settings(),
+    }
+}
+
+/// The configuration the server was started with, and what CONFIG SET has changed of it.
+struct Running {
+    config: Config,
+    server: Arc<Server>,
+}
+
+impl Live for Running {
+    fn password(&self) -> Option<Bytes> {
+        Some(self.server.settings.password()).filter(|password| !password.is_empty()).map(Bytes::from)
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        let live = &self.server.settings;
+        let mut now = self.config.clone();
+        now.store.policy = Eviction(self.server.keyspace.eviction());
+        now.store.maxmemory = Size(live.maxmemory());
+        now.limits.clients = live.max_clients();
+        now.limits.idle = Span(Duration::from_secs(live.idle_s()));
+        now.auth.requirepass = live.asks_password().then(|| Secret::new(live.password()));
+        now.settings()
     }
 }
 

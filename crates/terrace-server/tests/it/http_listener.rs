@@ -199,3 +199,72 @@ async fn a_stop_does_not_wait_for_ever() {
     server.stop.send(()).unwrap();
     while_time_passes(&server.server, server.served).await.unwrap();
 }
+
+/// The document of a failure.
+fn problem(answer: &str, status: &str) -> serde_json::Value {
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+    assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    for field in
+        ["content-type: application/problem+json", "connection: close", "x-frame-options: DENY", "date: "]
+    {
+        assert!(head.contains(field), "{field}: {answer}");
+    }
+    assert!(head.contains(&format!("content-length: {}", body.len())), "{answer}");
+    serde_json::from_str(body).expect("a document")
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_refused_with_a_document() {
+    let server = listen(Limits::default()).await;
+    let long = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(200_000));
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(101));
+    let path = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000));
+    let cases: [(&[u8], &str, &str); 8] = [
+        (b"*1\r\n$4\r\nPING\r\n", "400", "no request"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400", "no request"),
+        (b"GET / HTTP/9.9\r\n\r\n", "400", "version"),
+        (b"GET / HTTP/1.1\r\nno field\r\n\r\n", "400", "header"),
+        (b"GET /v1/entries/\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n", "400", "hexadecimal"),
+        (long.as_bytes(), "431", "16384 bytes"),
+        (many.as_bytes(), "431", "100"),
+        (path.as_bytes(), "414", "64 KiB"),
+    ];
+    for (bytes, status, words) in cases {
+        let document = problem(&exchange(server.address, bytes).await, status);
+        assert!(document["detail"].as_str().unwrap().contains(words), "{document}");
+        assert_eq!((document["status"].to_string().as_str(), &document["kind"]), (status, &"invalid".into()));
+    }
+}
+
+#[tokio::test]
+async fn nonsense_after_requests_is_refused_after_their_answers() {
+    let server = listen(Limits::default()).await;
+    let get = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let mut text = String::new();
+    stream.write_all(get).await.unwrap();
+    read_until(&mut stream, &mut text, "\r\n\r\n").await;
+    let put = b"PUT /v1/entries/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc";
+    stream.write_all(put).await.unwrap();
+    read_until(&mut stream, &mut text, "201 Created").await;
+    read_until(&mut stream, &mut text, "\r\n\r\n").await;
+    stream.write_all(b"nonsense\r\n\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    problem(&String::from_utf8_lossy(&rest), "400");
+
+    // In one piece with a request whose answer may not be written yet: nothing is lost or said twice.
+    let answers = exchange(server.address, &[&get[..], b"nonsense\r\n\r\n"].concat()).await;
+    assert!(
+        answers.starts_with("HTTP/1.1 200 OK") && answers.matches("HTTP/1.1 400").count() == 1,
+        "{answers}"
+    );
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_refused_so_that_it_can_be_read() {
+    let server = listen(Limits { body: 1 << 20, ..Limits::default() }).await;
+    let head = "PUT /v1/entries/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1500000\r\n\r\n";
+    let answer = exchange(server.address, &[head.as_bytes(), &[b'x'; 1_500_000]].concat()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("problem+json"), "{answer}");
+}

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use terrace::tiers::{Foundation, HotConfig, HotTier, Lower, Options, Tier, Tiers, WriteMode};
-use terrace_server::http::{Activity, Facts, HttpState, Limits, Setup, router};
+use terrace_server::http::{Activity, Facts, HttpState, Limits, Live, Setup, router};
 use terrace_server::keyspace::{Keyspace, hold};
 use terrace_store::fakes::{FrozenClock, MapStore};
 use terrace_store::tokio_runtime::TokioSpawn;
@@ -60,6 +60,19 @@ pub(crate) struct Wishes {
     pub(crate) local_names_only: bool,
 }
 
+/// Settings that stay as they are, and a password.
+struct Fixed(Option<&'static str>);
+
+impl Live for Fixed {
+    fn password(&self) -> Option<Bytes> {
+        self.0.map(|password| Bytes::from_static(password.as_bytes()))
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        vec![("hot".into(), "1mib".into())]
+    }
+}
+
 pub(crate) async fn server() -> Server {
     server_with(Wishes::default()).await
 }
@@ -85,7 +98,7 @@ pub(crate) async fn server_with(wishes: Wishes) -> Server {
     let state = HttpState::new(Setup {
         keyspace: Arc::clone(&keyspace),
         limits: wishes.limits.unwrap_or_default(),
-        password: wishes.password.map(|password| Bytes::from_static(password.as_bytes())),
+        live: Box::new(Fixed(wishes.password)),
         local_names_only: wishes.local_names_only,
         facts: Facts {
             version: "1.2.3".into(),
@@ -93,7 +106,6 @@ pub(crate) async fn server_with(wishes: Wishes) -> Server {
             http_address: Some("127.0.0.1:7380".into()),
             tls: false,
             capacities: vec![(Tier::Durable, 1 << 30)],
-            settings: vec![("hot".into(), "1mib".into())],
         },
         activity: Box::new(|| Activity { connections: 3, connections_total: 5, commands_total: 70 }),
     });

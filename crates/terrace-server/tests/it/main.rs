@@ -9,6 +9,7 @@ mod process;
 mod resp_bad_input;
 mod resp_commit;
 mod resp_differential;
+mod resp_docs;
 mod resp_full;
 mod resp_model;
 mod resp_parse;

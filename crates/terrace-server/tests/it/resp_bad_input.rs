@@ -33,6 +33,46 @@ fn what_is_no_request_is_answered_and_ends_the_connection() {
     assert_eq!(Client::connect(ours.address).text("PING"), "PONG");
 }
 
+/// What a client sees that sends all it has before it reads, as most do.
+fn answer_to(ours: &Ours, head: &[u8], more: usize) -> (std::io::Result<()>, Vec<u8>) {
+    let mut stream = std::net::TcpStream::connect(ours.address).unwrap();
+    stream.write_all(head).unwrap();
+    let chunk = vec![b'x'; 1 << 20];
+    let sent = (0..more >> 20).try_for_each(|_| stream.write_all(&chunk));
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    (sent, answer)
+}
+
+#[test]
+fn a_client_that_sends_a_value_beyond_the_limit_can_read_why_it_is_refused() {
+    let ours = Ours::start(Setup::default());
+    let length = 128 << 20;
+    let head = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${length}\r\n");
+    let (sent, answer) = answer_to(&ours, head.as_bytes(), length);
+    assert_eq!(String::from_utf8_lossy(&answer), "-ERR Protocol error: invalid bulk length\r\n");
+    assert!(sent.is_ok(), "all of it was taken: {sent:?}");
+}
+
+#[test]
+fn what_was_refused_is_read_for_two_seconds_and_not_without_end() {
+    let limits = terrace_server::resp::parse::Limits { request_bytes: 8 << 20, bulk_bytes: 1 << 20 };
+    let ours = Ours::start(Setup { config: Config { limits, ..Config::default() }, ..Setup::default() });
+    let (sent, _) = answer_to(&ours, b"*1\r\n$100000000\r\n", 1 << 30);
+    assert!(sent.is_err(), "a GiB was taken, where a request may have 8 MiB");
+
+    let begun = Instant::now();
+    let mut silent = Client::connect(ours.address);
+    silent.send_raw(b"*1\r\n$100000000\r\n");
+    assert!(silent.receive().unwrap().is_error());
+    assert_eq!(silent.receive(), None, "our stream has ended");
+    while !ours.server.clients.is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(1900), "it had its time");
+}
+
 #[test]
 fn empty_requests_are_passed_over() {
     let ours = Ours::start(Setup::default());

@@ -1,23 +1,26 @@
 //! `terrace replay`.
 
 mod drive;
+mod folder;
+mod tiers;
 mod value;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
-use terrace::Cache;
 use terrace_sim::Trace;
 
 use super::output;
 use super::progress::Progress;
 use super::sim::Formula;
+use crate::config::Sources;
 use crate::config::units::{Size, Span};
 use crate::exit::{Exit, Failure};
 use drive::{Outcome, Plan, drive};
+pub(crate) use folder::MARK;
+use tiers::Tiers;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,26 +28,34 @@ Examples:
   terrace replay --trace wiki.trc.zst --hot 8mib --cold 1gib --loader-latency 20ms --clients 64
   terrace replay --generate zipf:keys=50000,requests=500000,size=2000 --json
   terrace replay --trace oltp.trc.zst --dir /tmp/replay     kill it, start it again: it goes on from the disk
+  terrace replay --trace oltp.trc.zst --config terrace.toml --hot 1gib     a server's tiers, but for more memory
 
 Drives a whole cache: memory, then disk, then a loader that takes its time. Values have the sizes of the trace and
-follow from their keys; each one that is read is verified, and a wrong one ends the replay with exit code 11.";
+follow from their keys; each one that is read is verified, and a wrong one ends the replay with exit code 11.
+
+Of a configuration file it takes the tiers: hot.size, and store.kind, store.maxmemory and store.durability. The data
+directory of the server is left alone, the environment is not asked, and a full tier evicts as a cache does.";
 
 /// Drives a whole cache with a trace.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group(ArgGroup::new("source").required(true)))]
 pub(super) struct Replay {
     /// A trace file
-    #[arg(long, value_name = "FILE", required_unless_present = "generate", conflicts_with = "generate")]
+    #[arg(long, value_name = "FILE", group = "source")]
     trace: Option<String>,
     /// A formula of a trace that needs no file; `terrace sim --help` lists them
-    #[arg(long, value_name = "FORMULA")]
+    #[arg(long, value_name = "FORMULA", group = "source")]
     generate: Option<Formula>,
-    /// Memory for live values
-    #[arg(long, value_name = "SIZE", default_value = "64mib")]
-    hot: Size,
-    /// Room on the disk; 0 for no disk
-    #[arg(long, value_name = "SIZE", default_value = "1gib")]
-    cold: Size,
+    /// A server's configuration file (TOML), whose tiers to drive; flags win over it
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Memory for live values [default: 64mib]
+    #[arg(long, value_name = "SIZE")]
+    hot: Option<Size>,
+    /// Room on the disk, 0 for no disk: bytes of keys and values, to which the engine adds its own, so that the
+    /// folder may be larger; how large it became is told in the end [default: 1gib]
+    #[arg(long, value_name = "SIZE")]
+    cold: Option<Size>,
     /// The folder on the disk; without it a new one that is removed in the end
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -65,36 +76,14 @@ pub(super) struct Replay {
     json: bool,
 }
 
-/// Marks a folder as a replay's. Anybody else's data would be evicted to make room for the trace.
-fn claim(folder: &Path) -> Result<(), Failure> {
-    let mark = folder.join(MARK);
-    let failed = |error: std::io::Error| {
-        Failure::new(Exit::Directory, format!("the folder {} cannot be used: {error}", folder.display()))
-    };
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    if mark.exists() {
-        return Ok(());
-    }
-    if std::fs::read_dir(folder).map_err(failed)?.next().is_some() {
-        let text = format!(
-            "the folder {} holds something that is no replay's: choose an empty or a new one",
-            folder.display()
-        );
-        return Err(Failure::new(Exit::Directory, text));
-    }
-    std::fs::write(mark, "made by terrace replay\n").map_err(failed)
-}
-
-/// What a replay's folder holds, so that it is known again, and a server refuses it.
-pub(crate) const MARK: &str = "terrace-replay";
-
 impl Replay {
     pub(super) fn run(&self) -> Result<Exit, Failure> {
         let plan = Arc::new(self.plan()?);
+        let tiers = self.tiers()?;
         let made;
         let folder = match &self.dir {
             Some(folder) => {
-                claim(folder)?;
+                folder::claim(folder)?;
                 folder.as_path()
             }
             None => {
@@ -107,13 +96,32 @@ impl Replay {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime
             .map_err(|error| Failure::new(Exit::Internal, format!("cannot start threads: {error}")))?;
-        let outcome = runtime.block_on(self.replay(&plan, folder))?;
+        let outcome = runtime.block_on(self.replay(&plan, &tiers, folder))?;
         drop(runtime);
+        let measured = tiers.cold.is_some().then(|| folder::size(folder)).transpose();
+        let folder_bytes = measured.map_err(|error| {
+            Failure::new(
+                Exit::Directory,
+                format!("the folder {} cannot be measured: {error}", folder.display()),
+            )
+        })?;
         match self.json {
-            true => output::line(self.report(&plan, &outcome).to_string())?,
-            false => output::raw(self.table(&plan, &outcome).as_bytes())?,
+            true => output::line(self.report(&plan, &tiers, &outcome, folder_bytes).to_string())?,
+            false => output::raw(self.table(&plan, &tiers, &outcome, folder_bytes).as_bytes())?,
         }
         Ok(Exit::Success)
+    }
+
+    fn tiers(&self) -> Result<Tiers, Failure> {
+        let tiers = match &self.config {
+            None => Tiers::default(),
+            Some(file) => {
+                let mut sources = Sources::new();
+                sources.file(file)?;
+                Tiers::of_server(&sources.unchecked()?)
+            }
+        };
+        Ok(tiers.with_flags(self.hot, self.cold))
     }
 
     fn plan(&self) -> Result<Plan, Failure> {
@@ -133,12 +141,8 @@ impl Replay {
         Ok(Plan { trace, clients: usize::from(self.clients), loader_latency: self.loader_latency.0, unknown })
     }
 
-    async fn replay(&self, plan: &Arc<Plan>, folder: &Path) -> Result<Outcome, Failure> {
-        let mut builder = Cache::<u64, Bytes>::builder("replay").hot(self.hot.0);
-        if self.cold.0 > 0 {
-            builder = builder.cold(folder, self.cold.0);
-        }
-        let cache = builder.build().await.map_err(|error| Failure::of_store(&error))?;
+    async fn replay(&self, plan: &Arc<Plan>, tiers: &Tiers, folder: &Path) -> Result<Outcome, Failure> {
+        let cache = tiers.open(folder).await.map_err(|error| Failure::of_store(&error))?;
         let mut progress = Progress::new(plan.trace.records().len() as u64);
         progress.about(plan.trace.name());
         let outcome = drive(&cache, plan, |done| progress.at(done)).await;
@@ -149,8 +153,8 @@ impl Replay {
         Ok(outcome)
     }
 
-    fn report(&self, plan: &Plan, outcome: &Outcome) -> Value {
-        let tiers: Vec<Value> = outcome
+    fn report(&self, plan: &Plan, tiers: &Tiers, outcome: &Outcome, folder_bytes: Option<u64>) -> Value {
+        let shares: Vec<Value> = outcome
             .shares
             .iter()
             .map(|share| {
@@ -169,11 +173,13 @@ impl Replay {
             "trace": plan.trace.name(),
             "requests": outcome.requests,
             "verified": outcome.requests,
-            "hot_bytes": self.hot.0,
-            "cold_bytes": self.cold.0,
+            "hot_bytes": tiers.hot,
+            // Without a limit it is null, without a disk 0.
+            "cold_bytes": tiers.cold.as_ref().map_or(Some(0), |cold| cold.capacity),
+            "folder_bytes": folder_bytes,
             "clients": plan.clients,
             "loader_latency_ms": plan.loader_latency.as_millis() as u64,
-            "tiers": tiers,
+            "tiers": shares,
             "loads": outcome.loads,
             "loaded_bytes": outcome.loaded_bytes,
             "seconds": outcome.took.as_secs_f64(),
@@ -181,7 +187,7 @@ impl Replay {
         })
     }
 
-    fn table(&self, plan: &Plan, outcome: &Outcome) -> String {
+    fn table(&self, plan: &Plan, tiers: &Tiers, outcome: &Outcome, folder_bytes: Option<u64>) -> String {
         let row = |share: &drive::Share| {
             let latency = |ns| if share.hits == 0 { "-".to_owned() } else { output::human_ns(ns) };
             vec![
@@ -196,15 +202,16 @@ impl Replay {
         };
         let rows: Vec<Vec<String>> = outcome.shares.iter().map(row).collect();
         let seconds = outcome.took.as_secs_f64();
+        let folder = folder_bytes
+            .map(|bytes| format!(", {} on the disk in the end", output::human_bytes(bytes)))
+            .unwrap_or_default();
         format!(
             "{}: {} requests, every value verified, in {seconds:.1} s ({:.0} a second, {} clients)\n\
-             hot {}, cold {}, loader {}\n\n{}\n{} loads, {} loaded\n",
+             {tiers}, loader {}\n\n{}\n{} loads, {} loaded{folder}\n",
             plan.trace.name(),
             outcome.requests,
             outcome.requests as f64 / seconds,
             plan.clients,
-            self.hot,
-            self.cold,
             self.loader_latency,
             output::table(&["answered by", "requests", "share", "bytes", "p50", "p99", "p99.9"], &rows),
             outcome.loads,

@@ -14,16 +14,23 @@ use crate::resp::reply::Proto;
 /// The rows of this group.
 pub(super) const COMMANDS: &[Command] = &[
     Command::new("hello", -1, "noscript loading stale fast no_auth allow_busy", "fast connection")
+        .takes(
+            "[arguments(protover:integer [AUTH username_password(username:string password:string)] \
+             [SETNAME clientname:string])]",
+        )
         .about("6.0.0", "O(1)", "Chooses the protocol version, and may log in and name the connection")
         .now(login::hello),
     Command::new("auth", -2, "noscript loading stale fast no_auth allow_busy", "fast connection")
+        .takes("[username:string@6.0.0] password:string")
         .about("1.0.0", "O(N) with N the number of passwords of the user", "Logs the connection in")
         .now(login::auth),
     Command::new("ping", -1, "fast", "fast connection")
+        .takes("[message:string]")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .about("1.0.0", "O(1)", "Answers PONG, or the message it was given")
         .now(ping),
     Command::new("echo", 2, "loading stale fast", "fast connection")
+        .takes("message:string")
         .about("1.0.0", "O(1)", "Answers the message it was given")
         .now(echo),
     Command::new("quit", -1, "noscript loading stale fast no_auth allow_busy", "fast connection")
@@ -33,6 +40,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .about("6.2.0", "O(1)", "Puts the connection back to the state of a new one")
         .now(reset),
     Command::new("select", 2, "loading stale fast", "fast connection")
+        .takes("index:integer")
         .about("1.0.0", "O(1)", "Chooses the database of the connection")
         .now(select),
     Command::new("client", -2, "", "slow")
@@ -50,6 +58,10 @@ const CLIENT: &[Command] = &[
         .about("6.2.0", "O(1)", "Describes this connection")
         .now(client::info),
     Command::new("list", -2, "admin noscript loading stale", "admin slow dangerous connection")
+        .takes(
+            "[TYPE normal_master_replica_pubsub(NORMAL | MASTER | REPLICA | PUBSUB)@5.0.0] \
+             [ID id(client-id:integer...)@6.2.0]",
+        )
         .tips(&["nondeterministic_output"])
         .about("2.4.0", "O(N) with N the number of connections", "Describes every connection")
         .now(client::list),
@@ -57,22 +69,33 @@ const CLIENT: &[Command] = &[
         .about("2.6.9", "O(1)", "Answers the name of this connection")
         .now(client::getname),
     Command::new("setname", 3, "noscript loading stale", "slow connection")
+        .takes("connection-name:string")
         .about("2.6.9", "O(1)", "Names this connection")
         .now(client::setname),
     Command::new("setinfo", 4, "noscript loading stale", "slow connection")
+        .takes("attr(LIB-NAME libname:string | LIB-VER libver:string)")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .about("7.2.0", "O(1)", "Records the name or version of the client library")
         .now(client::setinfo),
     Command::new("no-evict", 3, "admin noscript loading stale", "admin slow dangerous connection")
+        .takes("enabled(ON | OFF)")
         .about("7.0.0", "O(1)", "Spares this connection when connections are closed to free memory")
         .now(client::no_evict),
     Command::new("kill", -3, "admin noscript loading stale", "admin slow dangerous connection")
+        .takes(
+            "filter(ip:port:string~2.8.12 | new-format([ID client-id:integer@2.8.12] \
+             | [TYPE normal_master_slave_pubsub(NORMAL | MASTER@3.2.0 | SLAVE | REPLICA@5.0.0 | PUBSUB)@2.8.12] \
+             | [USER username:string] | [ADDR ip:port:string] | [LADDR ip:port:string@6.2.0] \
+             | [SKIPME yes/no:string])...)",
+        )
         .about("2.4.0", "O(N) with N the number of connections", "Closes the connections that match")
         .now(kill::kill),
     Command::new("reply", 3, "noscript loading stale", "slow connection")
+        .takes("on_off_skip(ON | OFF | SKIP)")
         .about("3.2.0", "O(1)", "Switches replies on or off")
         .now(client::reply),
     Command::new("pause", -3, "admin noscript loading stale", "admin slow dangerous connection")
+        .takes("timeout:integer [mode(WRITE | ALL)@6.2.0]")
         .about("2.9.50", "O(1)", "Holds back commands for a time")
         .now(client::pause),
     Command::new("unpause", 2, "admin noscript loading stale", "admin slow dangerous connection")

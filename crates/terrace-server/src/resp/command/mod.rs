@@ -4,6 +4,7 @@
 //! them into the one table that parsing, permission, `COMMAND` and the documentation read. Adding a command is one
 //! row and one function.
 
+mod arguments;
 mod connection;
 mod help;
 mod keys;

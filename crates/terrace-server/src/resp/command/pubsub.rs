@@ -10,18 +10,23 @@ use crate::resp::pubsub::Kind;
 /// The rows of this group.
 pub(super) const COMMANDS: &[Command] = &[
     Command::new("subscribe", -2, "pubsub noscript loading stale", "pubsub slow")
+        .takes("channel:string...")
         .about("2.0.0", "O(N) with N the number of channels", "Listens to channels")
         .now(subscribe),
     Command::new("unsubscribe", -1, "pubsub noscript loading stale", "pubsub slow")
+        .takes("[channel:string...]")
         .about("2.0.0", "O(N) with N the number of channels", "Stops listening to channels")
         .now(unsubscribe),
     Command::new("psubscribe", -2, "pubsub noscript loading stale", "pubsub slow")
+        .takes("pattern(pattern)...")
         .about("2.0.0", "O(N) with N the number of patterns", "Listens to the channels that match patterns")
         .now(subscribe),
     Command::new("punsubscribe", -1, "pubsub noscript loading stale", "pubsub slow")
+        .takes("[pattern...]")
         .about("2.0.0", "O(N) with N the number of patterns", "Stops listening to patterns")
         .now(unsubscribe),
     Command::new("publish", 3, "pubsub loading stale fast", "pubsub fast")
+        .takes("channel:string message:string")
         .about(
             "2.0.0",
             "O(N+M) with N the listeners and M the patterns of all connections",
@@ -36,12 +41,14 @@ pub(super) const COMMANDS: &[Command] = &[
 /// The subcommands of PUBSUB.
 const PUBSUB: &[Command] = &[
     Command::new("channels", -2, "pubsub loading stale", "pubsub slow")
+        .takes("[pattern]")
         .about("2.8.0", "O(N) with N the number of channels", "Lists the channels somebody listens to")
         .now(channels),
     Command::new("numpat", 2, "pubsub loading stale", "pubsub slow")
         .about("2.8.0", "O(1)", "Counts the patterns somebody listens to")
         .now(numpat),
     Command::new("numsub", -2, "pubsub loading stale", "pubsub slow")
+        .takes("[channel:string...]")
         .about("2.8.0", "O(N) with N the number of channels asked for", "Counts the listeners of channels")
         .now(numsub),
     Command::new("help", 2, "loading stale", "slow")

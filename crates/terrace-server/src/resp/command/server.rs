@@ -18,6 +18,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .subcommands(COMMAND)
         .now(command::command),
     Command::new("info", -1, "loading stale", "slow dangerous")
+        .takes("[section:string...]")
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
         .about("1.0.0", "O(1)", "Answers facts and figures about the server")
         .later(|call| Box::pin(info::info(call))),
@@ -29,10 +30,12 @@ pub(super) const COMMANDS: &[Command] = &[
         .about("1.0.0", "O(1)", "Answers the number of keys in the database")
         .later(|call| Box::pin(dbsize(call))),
     Command::new("flushdb", -1, "write", "keyspace write slow dangerous")
+        .takes("[async(ASYNC@4.0.0 | SYNC@6.2.0)]")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .about("1.0.0", "O(N) with N the number of keys", "Removes every key of the database")
         .later(|call| Box::pin(flush(call))),
     Command::new("flushall", -1, "write", "keyspace write slow dangerous")
+        .takes("[async(ASYNC@4.0.0 | SYNC@6.2.0)]")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .about("1.0.0", "O(N) with N the number of keys", "Removes every key of every database")
         .later(|call| Box::pin(flush(call))),
@@ -51,6 +54,7 @@ const COMMAND: &[Command] = &[
         .about("2.8.13", "O(1)", "Answers how many commands there are")
         .now(command::count),
     Command::new("docs", -2, "loading stale", "slow connection")
+        .takes("[command-name:string...]")
         .tips(&["nondeterministic_output_order"])
         .about(
             "7.0.0",
@@ -59,6 +63,7 @@ const COMMAND: &[Command] = &[
         )
         .now(command::docs),
     Command::new("info", -2, "loading stale", "slow connection")
+        .takes("[command-name:string...]")
         .tips(&["nondeterministic_output_order"])
         .about(
             "2.8.13",
@@ -67,13 +72,16 @@ const COMMAND: &[Command] = &[
         )
         .now(command::info),
     Command::new("list", -2, "loading stale", "slow connection")
+        .takes("[FILTERBY filterby(MODULE module-name:string | ACLCAT category:string | PATTERN pattern)]")
         .tips(&["nondeterministic_output_order"])
         .about("7.0.0", "O(N) with N the number of commands", "Lists the names of commands")
         .now(command::list),
     Command::new("getkeys", -4, "loading stale", "slow connection")
+        .takes("command:string [arg:string...]")
         .about("2.8.13", "O(N) with N the number of arguments", "Picks the keys out of a full command")
         .now(command::getkeys),
     Command::new("getkeysandflags", -4, "loading stale", "slow connection")
+        .takes("command:string [arg:string...]")
         .about(
             "7.0.0",
             "O(N) with N the number of arguments",
@@ -88,9 +96,11 @@ const COMMAND: &[Command] = &[
 /// The subcommands of CONFIG.
 const CONFIG: &[Command] = &[
     Command::new("get", -3, "admin noscript loading stale", "admin slow dangerous")
+        .takes("parameter(parameter:string)...")
         .about("2.0.0", "O(N) with N the number of settings", "Answers the settings whose names match")
         .now(config::get),
     Command::new("set", -4, "admin noscript loading stale", "admin slow dangerous")
+        .takes("parameter_value(parameter:string value:string)...")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .about("2.0.0", "O(N) with N the number of settings given", "Changes settings while the server runs")
         .now(config::set),
@@ -105,6 +115,7 @@ const CONFIG: &[Command] = &[
 /// The subcommands of MEMORY.
 const MEMORY: &[Command] = &[
     Command::new("usage", -3, "readonly", "read slow")
+        .takes("key [SAMPLES count:integer]")
         .key(2, "RO")
         .about("4.0.0", "O(1)", "Estimates the bytes a key and its value take")
         .later(|call| Box::pin(memory_usage(call))),

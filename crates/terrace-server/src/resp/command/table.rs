@@ -189,6 +189,8 @@ pub struct Command {
     pub complexity: &'static str,
     /// One line that says what it does.
     pub summary: &'static str,
+    /// What it takes, in the words that the module `arguments` explains; empty if nothing.
+    pub arguments: &'static str,
     /// If it is out of fashion: since which version of Redis, and what took its place.
     pub replaced: Option<(&'static str, &'static str)>,
     /// Subcommands, empty for most.
@@ -213,6 +215,7 @@ impl Command {
             since: "",
             complexity: "",
             summary: "",
+            arguments: "",
             replaced: None,
             subcommands: &[],
             action: Action::Parent,
@@ -234,6 +237,11 @@ impl Command {
     pub(super) const fn keys_to_end(mut self, first: i32, step: i32, used: &'static str) -> Self {
         self.keys = KeySpan { first, last: -1, step };
         self.key_uses = [Some(used), None];
+        self
+    }
+
+    pub(super) const fn takes(mut self, arguments: &'static str) -> Self {
+        self.arguments = arguments;
         self
     }
 
@@ -348,7 +356,7 @@ const COUNT: usize = {
     count
 };
 
-const ROWS: [Command; COUNT] = {
+static ROWS: [Command; COUNT] = {
     let mut rows = [GROUPS[0].1[0]; COUNT];
     let (mut at, mut group) = (0, 0);
     while group < GROUPS.len() {

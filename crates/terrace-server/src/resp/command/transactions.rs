@@ -25,6 +25,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .about("2.0.0", "O(N) with N the number of commands", "Forgets the commands of a transaction")
         .now(discard),
     Command::new("watch", -2, "noscript loading stale fast allow_busy", "fast transaction")
+        .takes("key...")
         .keys_to_end(1, 1, "RO")
         .about(
             "2.2.0",

@@ -78,6 +78,52 @@ fn both_protocols_speak_tls_and_nothing_else() {
     assert_eq!(server.stop().0, Some(0));
 }
 
+/// The paths of a certificate that says of itself that it is an authority, as `openssl req -x509` makes them, and of
+/// its key.
+fn authority(folder: &Path, name: &str, years: std::ops::Range<i32>) -> (String, String) {
+    let path = |kind: &str| folder.join(format!("{name}.{kind}")).to_str().unwrap().to_owned();
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+    params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    write(path("cert"), params.self_signed(&key).unwrap().pem()).unwrap();
+    write(path("key"), key.serialize_pem()).unwrap();
+    (path("cert"), path("key"))
+}
+
+#[test]
+fn a_certificate_that_signed_itself_is_trusted_where_exactly_it_was_given() {
+    let (outer, _) = folder();
+    let (cert, key) = authority(outer.path(), "ours", 2000..2999);
+    let (stranger, _) = authority(outer.path(), "strange", 2000..2999);
+    let server = Server::start(&["--memory", "--tls-cert", &cert, "--tls-key", &key]);
+    let port = server.resp.port().to_string();
+    let get = |host: &str, ca: &str| run(&["get", "k", "--port", &port, "--host", host, "--tls-ca", ca]);
+    let answered = get("localhost", &cert);
+    assert_eq!(answered.status.code(), Some(1), "there is no such key: {}", stderr(&answered));
+    let refusals = [("localhost", &stranger, "not one of those"), ("127.0.0.1", &cert, "IP:127.0.0.1")];
+    for (host, ca, words) in refusals {
+        let refused = get(host, ca);
+        assert_eq!(refused.status.code(), Some(9), "{words}");
+        assert!(stderr(&refused).contains(words), "{}", stderr(&refused));
+    }
+    assert!(stderr(&get("localhost", &key)).contains("no certificate"));
+
+    let (cert, key) = authority(outer.path(), "old", 2000..2001);
+    let server = Server::start(&["--memory", "--tls-cert", &cert, "--tls-key", &key]);
+    let port = server.resp.port().to_string();
+    fails(&["get", "k", "--port", &port, "--host", "localhost", "--tls-ca", &cert], 9, &["expired"]);
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up_with_a_remedy() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port().to_string();
+    fails(&["get", "k", "--port", &port, "--timeout", "1"], 9, &["nothing for 1 s", "--timeout"]);
+    fails(&["stats", "--http-port", &port, "--timeout", "1"], 9, &["nothing for 1 s", "--timeout"]);
+}
+
 #[test]
 fn one_client_too_many_is_told_so() {
     let server = Server::start(&["--memory", "--max-clients", "2"]);

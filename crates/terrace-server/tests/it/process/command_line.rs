@@ -105,8 +105,19 @@ fn a_simulation_prints_a_line_for_each_policy_and_capacity() {
     fails(&["sim", "--trace", "/no/such.trc.zst"], 5, &["/no/such.trc.zst"]);
     fails(&["sim", "--generate", "zipf:kyes=1"], 2, &["kyes"]);
     fails(&["sim", "--generate", formula, "--policy", "magic"], 2, &["magic", "terrace"]);
-    fails(&["sim", "--generate", formula, "--unit", "bytes"], 2, &["optimum"]);
-    fails(&["sim"], 2, &["--trace"]);
+    fails(&["sim"], 2, &["--trace", "--generate"]);
+}
+
+#[test]
+fn in_bytes_the_optimum_is_left_out_unless_it_was_asked_for() {
+    let sim =
+        ["sim", "--generate", "zipf:keys=100,requests=2000,size=10", "--unit", "bytes", "--capacity", "300"];
+    let compared = run(&sim);
+    let (table, said) = (stdout(&compared), stderr(&compared));
+    assert_eq!(compared.status.code(), Some(0), "{said}");
+    assert!(table.contains("lru") && table.contains("terrace") && !table.contains("opt"), "{table}");
+    assert!(said.contains("opt is left out"), "{said}");
+    fails(&[&sim[..], &["--policy", "lru,opt"]].concat(), 2, &["optimum", "one size", "`opt`"]);
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn a_stop_answers_what_has_arrived() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn another_signal_ends_it_at_once_but_not_one_that_comes_with_the_first() {
     let (_outer, data) = folder();
     let mut server = Server::on(&data, &[]);
     // A request that has begun and does not end holds the shutdown up.
@@ -99,7 +99,11 @@ fn a_second_signal_ends_it_at_once() {
     upload.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 100", "the server waits for the body");
     server.signal(Signal::TERM);
+    server.signal(Signal::INT);
     eventually("the port is closed", || TcpStream::connect(server.resp).is_err());
+    server.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(1200));
+    assert!(server.child.try_wait().unwrap().is_none(), "three signals at once are one");
     server.signal(Signal::TERM);
     let (code, said) = server.ended();
     assert_eq!(code, Some(130), "{said}");
@@ -116,6 +120,29 @@ fn both_doors_lead_to_the_same_keys() {
     assert_eq!(server.ask(&[b"GET", b"shared"]), "nil");
     let stats = http(server.http, "GET /v1/stats");
     assert!(stats.contains("\"redis\"") && stats.contains(&server.resp.to_string()), "{stats}");
+}
+
+#[test]
+fn what_config_set_changes_holds_for_both_doors_and_is_shown() {
+    let server = Server::start(&["--memory", "--maxmemory-policy", "noeviction"]);
+    let mut client = server.client();
+    for (name, value) in [("maxmemory-policy", "allkeys-lfu"), ("timeout", "77"), ("maxclients", "55")] {
+        assert_eq!(client.ask(&[b"CONFIG", b"SET", name.as_bytes(), value.as_bytes()]), "+OK");
+    }
+    let stats = http(server.http, "GET /v1/stats");
+    for shown in
+        ["[\"store.policy\",\"allkeys-lfu\"]", "[\"limits.idle\",\"77s\"]", "[\"limits.clients\",\"55\"]"]
+    {
+        assert!(stats.contains(shown), "{shown}: {stats}");
+    }
+    assert!(stats.contains("\"password\":false"), "{stats}");
+
+    assert_eq!(client.ask(&[b"CONFIG", b"SET", b"requirepass", b"hunter2"]), "+OK");
+    assert!(http(server.http, "GET /v1/stats").starts_with("HTTP/1.1 401"));
+    let allowed = http(server.http, "GET /v1/stats HTTP/1.1\r\nAuthorization: Bearer hunter2\r\nX:");
+    assert!(allowed.contains("\"password\":true") && !allowed.contains("hunter2"), "{allowed}");
+    assert_eq!(client.ask(&[b"CONFIG", b"SET", b"requirepass", b""]), "+OK");
+    assert!(http(server.http, "GET /v1/stats").starts_with("HTTP/1.1 200"));
 }
 
 #[test]
@@ -145,6 +172,44 @@ fn eviction_keeps_within_the_limit_in_memory_and_on_disk() {
         });
         assert!(refusals.count() > 1000, "{place:?}");
         assert_eq!(client.ask(&[b"PING"]), "+PONG");
+    }
+}
+
+#[test]
+fn a_change_of_the_policy_reaches_whoever_makes_room() {
+    for place in ["--memory", "--dir"] {
+        let (_outer, data) = folder();
+        let data = data.to_str().unwrap();
+        let place: &[&str] = if place == "--dir" { &["--dir", data] } else { &["--memory"] };
+        let limits = ["--maxmemory", "1mib", "--maxmemory-policy", "allkeys-lfu"];
+        let server = Server::start(&[place, &limits].concat());
+        let mut client = server.client();
+        let value = [b'x'; 1000];
+        let mut next = 0;
+        let mut refused = |client: &mut Client, lifetime: &[&[u8]], count: usize| {
+            let answers = (0..count).map(|_| {
+                next += 1;
+                let key = format!("key:{next}");
+                client.ask(&[&[&b"SET"[..], key.as_bytes(), &value], lifetime].concat())
+            });
+            answers.filter(|answer| answer.starts_with("-OOM")).count()
+        };
+        let set = |client: &mut Client, policy: &str| {
+            let set: [&[u8]; 4] = [b"CONFIG", b"SET", b"maxmemory-policy", policy.as_bytes()];
+            assert_eq!(client.ask(&set), "+OK");
+        };
+        assert_eq!(refused(&mut client, &[], 2000), 0, "{place:?}");
+        set(&mut client, "noeviction");
+        assert!(refused(&mut client, &[], 500) > 300, "{place:?}: nothing may leave");
+        set(&mut client, "volatile-lfu");
+        assert!(refused(&mut client, &[], 500) > 300, "{place:?}: nothing has a lifetime");
+        set(&mut client, "allkeys-lfu");
+        assert_eq!(refused(&mut client, &[b"EX", b"1000"], 2000), 0, "{place:?}: anything may leave");
+        set(&mut client, "volatile-ttl");
+        assert_eq!(refused(&mut client, &[b"EX", b"1000"], 200), 0, "{place:?}: what has a lifetime leaves");
+        let info = client.ask(&[b"INFO", b"stats"]);
+        let evicted = info.lines().find_map(|line| line.strip_prefix("evicted_keys:")).unwrap();
+        assert!(evicted.parse::<u64>().unwrap() > 2000, "{place:?}: {evicted}");
     }
 }
 

@@ -86,6 +86,7 @@ fn flags_that_do_not_exist_or_contradict_are_refused() {
     fails(&["serve", "--prot", "1"], 2, &["--prot", "--port"]);
     fails(&["serve", "--port", "many"], 2, &["--port", "whole number"]);
     fails(&["serve", "--hot", "big"], 2, &["--hot", "size"]);
+    fails(&["serve", "--bind", "localhost"], 2, &["--bind: `localhost` is no IP address", "127.0.0.1"]);
     fails(&["serve", "--memory", "--dir", "x"], 2, &["--memory", "--dir"]);
     fails(&["serve", "--tls-cert", "x"], 3, &["tls.key"]);
     fails(&["fly"], 2, &["fly"]);

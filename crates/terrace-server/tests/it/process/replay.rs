@@ -33,6 +33,7 @@ fn every_request_is_answered_by_memory_disk_or_loader() {
     let table =
         stdout(&run(&["replay", "--generate", formula, "--requests", "100", "--loader-latency", "0s"]));
     assert!(table.contains("100 requests, every value verified") && table.contains("p99.9"), "{table}");
+    assert!(table.contains("hot 64mib, cold 1gib") && table.contains("on the disk in the end"), "{table}");
 }
 
 #[test]
@@ -60,6 +61,37 @@ fn a_replay_that_was_killed_goes_on_from_the_disk() {
 }
 
 #[test]
+fn the_tiers_of_a_server_are_driven_and_flags_win() {
+    let (outer, data) = folder();
+    let file = outer.path().join("terrace.toml");
+    let path = file.to_str().unwrap();
+    let replay = |flags: &[&str]| {
+        let formula = "zipf:keys=2000,theta=0.8,requests=5000,size=300";
+        let usual = ["replay", "--generate", formula, "--loader-latency", "0s", "--config", path, "--json"];
+        report(&run(&[&usual[..], flags].concat()))
+    };
+    let dir = data.to_str().unwrap();
+    let written = format!(
+        "[hot]\nsize = \"150kib\"\n[store]\ndir = '{dir}'\nmaxmemory = \"900kib\"\n[auth]\nrequirepass_file = \"/no/such\""
+    );
+    std::fs::write(&file, written).unwrap();
+    let both = replay(&[]);
+    assert_eq!((&both["hot_bytes"], &both["cold_bytes"]), (&(150 << 10).into(), &(900 << 10).into()));
+    assert!(answered(&both, "cold") > 100 && both["folder_bytes"].as_u64() > Some(100_000), "{both}");
+    assert!(!data.exists(), "the server's own directory is left alone");
+    let flagged = replay(&["--hot", "50kib", "--cold", "0"]);
+    assert_eq!((&flagged["hot_bytes"], &flagged["cold_bytes"]), (&(50 << 10).into(), &0.into()));
+    assert!(answered(&flagged, "cold") == 0 && flagged["folder_bytes"].is_null(), "{flagged}");
+    assert!(answered(&flagged, "hot") < answered(&both, "hot"));
+
+    std::fs::write(&file, "[store]\nkind = \"memory\"\nmaxmemory = \"150kib\"").unwrap();
+    let memory = replay(&[]);
+    assert_eq!((&memory["hot_bytes"], answered(&memory, "cold")), (&(150 << 10).into(), 0));
+    std::fs::write(&file, "[hot]\nsiez = 1").unwrap();
+    fails(&["replay", "--generate", "scan:", "--config", path], 3, &[path, "`hot.size`"]);
+}
+
+#[test]
 fn what_cannot_be_replayed_is_refused() {
     let (_outer, data) = folder();
     std::fs::write(&data, "a file").unwrap();
@@ -68,7 +100,7 @@ fn what_cannot_be_replayed_is_refused() {
     fails(&["replay", "--trace", "/no/such.trc.zst"], 5, &["/no/such.trc.zst"]);
     std::fs::write(&data, "this is no trace").unwrap();
     fails(&["replay", "--trace", dir], 5, &[dir]);
-    fails(&["replay"], 2, &["--trace"]);
+    fails(&["replay"], 2, &["--trace", "--generate"]);
     fails(&["replay", "--generate", "scan:", "--clients", "0"], 2, &["--clients"]);
 }
 

@@ -1,6 +1,7 @@
 //! COMMAND: the table of commands as clients and proxies ask for it.
 
 use crate::resp::call::{Call, Refusal, Reply, SYNTAX, full_name};
+use crate::resp::command::arguments::{self, Argument};
 use crate::resp::command::table::{Categories, KeyError, TABLE};
 use crate::resp::command::{Command, lookup};
 use crate::resp::glob::{self, Case};
@@ -39,7 +40,7 @@ pub(super) fn info(call: &mut Call<'_>) -> Reply {
     for name in call.request.args_from(2) {
         match named(name) {
             Some((parent, row)) => describe(call.output, parent, row),
-            None => call.output.null_array(),
+            None => call.output.null(),
         }
     }
     Ok(())
@@ -119,7 +120,8 @@ fn document(output: &mut Output, parent: Option<&Command>, row: &Command) {
     let group = parent.map_or(row.group, |parent| parent.group);
     output.bulk(full_name(parent, row));
     let optional = row.replaced.map_or(0, |_| 3) + usize::from(!row.subcommands.is_empty());
-    output.map(4 + optional);
+    let arguments = arguments::parse(row.arguments).unwrap_or_default();
+    output.map(4 + optional + usize::from(!arguments.is_empty()));
     for (name, value) in
         [("summary", row.summary), ("since", row.since), ("group", group), ("complexity", row.complexity)]
     {
@@ -134,10 +136,50 @@ fn document(output: &mut Output, parent: Option<&Command>, row: &Command) {
         output.bulk("replaced_by");
         output.bulk(by);
     }
+    if !arguments.is_empty() {
+        output.bulk("arguments");
+        describe_arguments(output, &arguments, &mut 0);
+    }
     if !row.subcommands.is_empty() {
         output.bulk("subcommands");
         output.map(row.subcommands.len());
         row.subcommands.iter().for_each(|sub| document(output, Some(row), sub));
+    }
+}
+
+/// Arguments as maps, their fields in the order of Redis. Keys are numbered through, as [`describe_keys`] lists them.
+fn describe_arguments(output: &mut Output, arguments: &[Argument<'_>], keys: &mut i64) {
+    output.array(arguments.len());
+    for argument in arguments {
+        let flags = [("optional", argument.optional), ("multiple", argument.multiple)];
+        let flags = flags.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name);
+        let texts =
+            [("token", argument.token), ("since", argument.since), ("deprecated_since", argument.deprecated)];
+        let texts = texts.into_iter().filter_map(|(name, text)| Some((name, text?)));
+        let is_key = argument.kind == "key";
+        let optional = [is_key, flags.clone().next().is_some(), !argument.parts.is_empty()];
+        output.map(2 + texts.clone().count() + optional.into_iter().filter(|there| *there).count());
+        output.bulk("name");
+        output.bulk(&*argument.name);
+        output.bulk("type");
+        output.bulk(argument.kind);
+        if is_key {
+            output.bulk("key_spec_index");
+            output.integer(*keys);
+            *keys += 1;
+        }
+        for (name, text) in texts {
+            output.bulk(name);
+            output.bulk(text);
+        }
+        if flags.clone().next().is_some() {
+            output.bulk("flags");
+            simples(output, flags, "");
+        }
+        if !argument.parts.is_empty() {
+            output.bulk("arguments");
+            describe_arguments(output, &argument.parts, keys);
+        }
     }
 }
 

@@ -110,7 +110,7 @@ fn apply(server: &Server, change: Change) -> Reply {
                 settings.set_maxmemory(resize, bytes)?;
             }
         }
-        Change::Policy(policy) => server.keyspace.set_eviction(policy),
+        Change::Policy(policy) => server.keyspace.set_eviction(policy)?,
         Change::Password(password) => settings.set_password(password),
         Change::Timeout(seconds) => settings.set_idle_s(seconds),
         Change::MaxClients(clients) => settings.set_max_clients(clients),

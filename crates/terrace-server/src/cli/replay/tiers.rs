@@ -1,0 +1,142 @@
+//! The tiers that a replay drives: those of a server's configuration file, or the usual ones, and flags over both.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use terrace::backends::fjall::{FjallConfig, FjallStore};
+use terrace::tiers::WriteMode;
+use terrace::{Cache, Tier};
+use terrace_store::spawn::offload;
+use terrace_store::tokio_runtime::{TokioClock, TokioSpawn};
+use terrace_store::{Clock, Durability, Spawn, Store};
+
+use crate::config::units::Size;
+use crate::config::{Config, Engine};
+
+/// Memory, and perhaps a disk beneath it.
+pub(super) struct Tiers {
+    /// Bytes of live values.
+    pub(super) hot: u64,
+    pub(super) cold: Option<Cold>,
+}
+
+/// The disk.
+pub(super) struct Cold {
+    /// Bytes of keys and values; `None` sets no limit.
+    pub(super) capacity: Option<u64>,
+    durability: Durability,
+}
+
+impl Default for Tiers {
+    fn default() -> Self {
+        Self { hot: 64 << 20, cold: Some(Cold::of(1 << 30)) }
+    }
+}
+
+impl Cold {
+    fn of(bytes: u64) -> Self {
+        Self { capacity: Some(bytes), durability: FjallConfig::new("").durability }
+    }
+}
+
+impl Tiers {
+    /// The tiers of a server that runs with this configuration. One without a disk has a single tier in memory.
+    pub(super) fn of_server(config: &Config) -> Self {
+        match config.store.kind {
+            Engine::Memory => Self { hot: config.capacity().unwrap_or(u64::MAX), cold: None },
+            Engine::Fjall => Self {
+                hot: config.hot.size.0,
+                cold: Some(Cold { capacity: config.capacity(), durability: config.durability() }),
+            },
+        }
+    }
+
+    /// The same with what flags say.
+    pub(super) fn with_flags(mut self, hot: Option<Size>, cold: Option<Size>) -> Self {
+        self.hot = hot.map_or(self.hot, |hot| hot.0);
+        match (cold, &mut self.cold) {
+            (Some(Size(0)), cold) => *cold = None,
+            (Some(Size(bytes)), Some(cold)) => cold.capacity = Some(bytes),
+            (Some(Size(bytes)), none) => *none = Some(Cold::of(bytes)),
+            (None, _) => {}
+        }
+        self
+    }
+
+    /// The cache, its disk in this folder. To be called on the runtime that does its background work.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub(super) async fn open(&self, folder: &Path) -> terrace::Result<Cache<u64, Bytes>> {
+        let mut builder = Cache::<u64, Bytes>::builder("replay").hot(self.hot);
+        if let Some(cold) = &self.cold {
+            let clock: Arc<dyn Clock> = Arc::new(TokioClock::current()?);
+            let spawn: Arc<dyn Spawn> = Arc::new(TokioSpawn::current()?);
+            let config = FjallConfig {
+                capacity: cold.capacity,
+                durability: cold.durability,
+                ..FjallConfig::new(folder)
+            };
+            let tasks = Arc::clone(&spawn);
+            // Opening reads what is there, which may take a while.
+            let store = offload(&*spawn, "open", move || FjallStore::open(config, clock, tasks)).await?;
+            builder = builder.store(Tier::Cold, Arc::new(store) as Arc<dyn Store>, WriteMode::Through);
+        }
+        builder.build().await
+    }
+}
+
+impl fmt::Display for Tiers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = |bytes| if bytes == u64::MAX { "without limit".into() } else { Size(bytes).to_string() };
+        write!(f, "hot {}, ", size(self.hot))?;
+        match &self.cold {
+            Some(cold) => write!(f, "cold {}", size(cold.capacity.unwrap_or(u64::MAX))),
+            None => f.write_str("no disk"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `hot` and `cold` of the configuration in this text, with these flags.
+    fn tiers(text: &str, hot: Option<u64>, cold: Option<u64>) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let mut sources = crate::config::Sources::new();
+        sources.file(file.path()).unwrap();
+        let tiers = Tiers::of_server(&sources.unchecked().unwrap());
+        tiers.with_flags(hot.map(Size), cold.map(Size)).to_string()
+    }
+
+    #[test]
+    fn a_server_on_disk_has_both_tiers_and_flags_win_over_them() {
+        let text = "[hot]\nsize = \"2mib\"\n[store]\nmaxmemory = \"3mib\"";
+        assert_eq!(tiers(text, None, None), "hot 2mib, cold 3mib");
+        assert_eq!(tiers(text, Some(1024), Some(2048)), "hot 1kib, cold 2kib");
+        assert_eq!(tiers(text, None, Some(0)), "hot 2mib, no disk");
+        assert_eq!(tiers("", None, None), "hot 256mib, cold without limit");
+    }
+
+    #[test]
+    fn a_server_without_a_disk_has_memory_only() {
+        let text = "[store]\nkind = \"memory\"\nmaxmemory = \"3mib\"";
+        assert_eq!(tiers(text, None, None), "hot 3mib, no disk");
+        assert_eq!(tiers(text, None, Some(1024)), "hot 3mib, cold 1kib");
+        assert_eq!(tiers("[store]\nkind = \"memory\"", None, None), "hot without limit, no disk");
+    }
+
+    #[test]
+    fn what_the_server_promises_of_a_write_the_replay_keeps() {
+        let durability = |tiers: Tiers| tiers.cold.map(|cold| cold.durability);
+        let mut always = Config::default();
+        always.store.durability = crate::config::Acknowledge::Always;
+        assert_eq!(durability(Tiers::of_server(&always)), Some(Durability::Always));
+        let flagged = Tiers::of_server(&always).with_flags(None, Some(Size(5)));
+        assert_eq!(durability(flagged), Some(Durability::Always));
+    }
+}
