@@ -5,11 +5,12 @@
 //! succeeds: a tier above that fails is put under suspicion for this key instead, until a write reaches it.
 
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use terrace_store::capability::{Outcome, Write};
 use terrace_store::{
-    Compress, Condition, DeleteOptions, Deleted, Entry, Error, ErrorKind, Key, PutOptions, Result, Store,
-    Version, Written,
+    BoxFuture, Compress, Condition, DeleteOptions, Deleted, Entry, Error, ErrorKind, Key, PutOptions, Result,
+    Store, Version, Written,
 };
 
 use crate::generations::Verdict;
@@ -101,12 +102,56 @@ impl Tiers {
         Ok(written)
     }
 
+    /// A plain put that needs no waiting, done in place: deferred, by a caller who is alone with the key, where the
+    /// authority works in place and is the only tier below the hot one. `None` if it is no such put, or there is no
+    /// room for it; nothing was done then. It costs neither a task nor a future of its own.
+    ///
+    /// # Errors
+    /// As [`Tiers::put`].
+    pub fn put_in_place(&self, key: &Key, mut parcel: Parcel) -> Option<Result<Written>> {
+        if self.authority != Some(0) || !self.in_place || self.open_for("put").is_err() {
+            return None;
+        }
+        let authority = self.lower.first()?;
+        parcel.entry.stamp = self.base.generations.stamp();
+        self.flights.poison(key);
+        let doubt = Doubt { tiers: self, key, settled: false };
+        let began = self.begin();
+        let options = PutOptions { deferred: true, ..PutOptions::default() };
+        // A hot tier wants what is known of the entry, too; its value is shared.
+        let entry = match &self.hot {
+            Some(_) => parcel.entry.clone(),
+            None => std::mem::replace(&mut parcel.entry, Entry::new("")),
+        };
+        let written = at_once(authority.store.put(key, entry, options));
+        if matches!(&written, Err(error) if error.kind() == ErrorKind::Full) {
+            doubt.settle();
+            return None;
+        }
+        let written = match self.told(authority, written, doubt) {
+            Ok(written) => written,
+            Err(error) => return Some(Err(error)),
+        };
+        authority.counters.written(self.took(began));
+        if let Written::Stored { version, .. } = written {
+            parcel.entry.version = version;
+            self.keep_hot(key, &parcel);
+        }
+        self.flights.poison(key);
+        Some(Ok(written))
+    }
+
     /// Writes to the tiers above what the authority, which is the lower tier of this index, has taken.
     async fn spread(&self, index: usize, key: &Key, parcel: &Parcel, options: PutOptions) {
-        let version = parcel.entry.version;
         for upper in self.lower[..index].iter().rev() {
             Box::pin(self.write_above(upper, key, parcel, options)).await;
         }
+        self.keep_hot(key, parcel);
+    }
+
+    /// Puts into the hot tier what the tiers below have taken.
+    fn keep_hot(&self, key: &Key, parcel: &Parcel) {
+        let version = parcel.entry.version;
         // The hot tier may evict the new value before an older one, read meanwhile, is offered to it.
         self.base.floors.raise(key, Version(version.0.saturating_sub(1)));
         if let Some(hot) = &self.hot
@@ -294,6 +339,15 @@ impl Tiers {
     }
 }
 
+/// What a store that works in place answers.
+fn at_once<T>(mut answer: BoxFuture<'_, Result<T>>) -> Result<T> {
+    match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => Err(Error::new(ErrorKind::Unknown, "put")
+            .because("the store says that it works in place, but has to be waited for")),
+    }
+}
+
 async fn forget(store: &dyn Store, key: &Key, version: Version) -> Result<()> {
     let options = DeleteOptions { condition: Condition::Newer(version), deferred: false };
     store.delete(key, options).await.map(drop)
@@ -315,6 +369,13 @@ struct Doubt<'a> {
     tiers: &'a Tiers,
     key: &'a Key,
     settled: bool,
+}
+
+impl Doubt<'_> {
+    /// Nothing was applied.
+    fn settle(mut self) {
+        self.settled = true;
+    }
 }
 
 impl Drop for Doubt<'_> {

@@ -1,6 +1,7 @@
 //! Locks by key, in stripes: what orders commands that concern several keys or read before they write.
 //!
-//! A writer of one key holds its stripe. A command over several keys holds all their stripes, taken in order,
+//! A writer of one key holds its stripe: alone if it reads first, and shared with its like if it overwrites whatever
+//! is there, for the store orders those well enough. A command over several keys holds all their stripes, taken in order,
 //! and if it writes it marks them *exclusive*, so that not even a plain read sees a part of it: a read of one
 //! key takes no lock, but looks at the mark, and waits if it is set.
 //!
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use foldhash::fast::RandomState;
 use terrace_store::Key;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 const STRIPES: usize = 1024;
 
@@ -20,7 +21,7 @@ const STRIPES: usize = 1024;
 const SPINS: usize = 30;
 
 struct Stripe {
-    mutex: Mutex<()>,
+    lock: RwLock<()>,
     exclusive: AtomicBool,
 }
 
@@ -42,8 +43,10 @@ pub struct Guard<'a> {
 
 /// One lock is the usual case, and costs no allocation.
 enum Held<'a> {
-    One { _guard: MutexGuard<'a, ()> },
-    Many(Vec<(usize, MutexGuard<'a, ()>)>),
+    Shared { _guard: RwLockReadGuard<'a, ()> },
+    One { _guard: RwLockWriteGuard<'a, ()> },
+    ManyShared { _guards: Vec<RwLockReadGuard<'a, ()>> },
+    Many(Vec<(usize, RwLockWriteGuard<'a, ()>)>),
 }
 
 impl Drop for Guard<'_> {
@@ -62,7 +65,7 @@ impl Drop for Guard<'_> {
 impl KeyLocks {
     /// Nothing locked.
     pub fn new() -> Self {
-        let stripe = |_| Stripe { mutex: Mutex::new(()), exclusive: AtomicBool::new(false) };
+        let stripe = |_| Stripe { lock: RwLock::new(()), exclusive: AtomicBool::new(false) };
         Self {
             stripes: (0..STRIPES).map(stripe).collect(),
             marked: AtomicUsize::new(0),
@@ -90,14 +93,35 @@ impl KeyLocks {
             }
             std::hint::spin_loop();
         }
-        let guard = self.stripes[self.stripe(name)].mutex.lock().await;
+        let guard = self.stripes[self.stripe(name)].lock.write().await;
         Guard { locks: self, held: Held::One { _guard: guard }, exclusive: false }
+    }
+
+    /// Locks the key of this name for a write that does not depend on what is there. Others of that kind may hold it
+    /// too.
+    pub async fn shared_named(&self, name: &[u8]) -> Guard<'_> {
+        let lock = &self.stripes[self.stripe(name)].lock;
+        let guard = match lock.try_read() {
+            Ok(guard) => guard,
+            Err(_) => lock.read().await,
+        };
+        Guard { locks: self, held: Held::Shared { _guard: guard }, exclusive: false }
+    }
+
+    /// Locks several keys for writes that do not depend on what is there, in whatever databases.
+    pub async fn many_shared_named<'k>(&self, names: impl IntoIterator<Item = &'k [u8]>) -> Guard<'_> {
+        let stripes = self.stripes_of(names);
+        let mut guards = Vec::with_capacity(stripes.len());
+        for stripe in stripes {
+            guards.push(self.stripes[stripe].lock.read().await);
+        }
+        Guard { locks: self, held: Held::ManyShared { _guards: guards }, exclusive: false }
     }
 
     /// Locks the key of this name if that needs no waiting.
     #[inline]
     pub fn try_one(&self, name: &[u8]) -> Option<Guard<'_>> {
-        let guard = self.stripes[self.stripe(name)].mutex.try_lock().ok()?;
+        let guard = self.stripes[self.stripe(name)].lock.try_write().ok()?;
         Some(Guard { locks: self, held: Held::One { _guard: guard }, exclusive: false })
     }
 
@@ -112,10 +136,14 @@ impl KeyLocks {
         names: impl IntoIterator<Item = &'k [u8]>,
         exclusive: bool,
     ) -> Guard<'_> {
+        self.stripes(self.stripes_of(names), exclusive).await
+    }
+
+    fn stripes_of<'k>(&self, names: impl IntoIterator<Item = &'k [u8]>) -> Vec<usize> {
         let mut stripes: Vec<usize> = names.into_iter().map(|name| self.stripe(name)).collect();
         stripes.sort_unstable();
         stripes.dedup();
-        self.stripes(stripes, exclusive).await
+        stripes
     }
 
     /// Locks everything.
@@ -127,7 +155,7 @@ impl KeyLocks {
     async fn stripes(&self, stripes: Vec<usize>, exclusive: bool) -> Guard<'_> {
         let mut held = Vec::with_capacity(stripes.len());
         for stripe in stripes {
-            held.push((stripe, self.stripes[stripe].mutex.lock().await));
+            held.push((stripe, self.stripes[stripe].lock.write().await));
         }
         if exclusive {
             // Counted before it is marked, so that no read overlooks a mark.
@@ -154,7 +182,7 @@ impl KeyLocks {
     /// Waits while a command over several keys writes the key of this name.
     pub async fn settled_named(&self, name: &[u8]) {
         if !self.is_settled(name) {
-            drop(self.stripes[self.stripe(name)].mutex.lock().await);
+            drop(self.stripes[self.stripe(name)].lock.read().await);
         }
     }
 }
@@ -184,7 +212,12 @@ mod tests {
         assert!(!waits(locks.settled_named(b"a")), "a writer of one key is no reason to wait");
         assert!(waits(locks.one_named(b"a")));
         drop(writer);
+        let blind = block_on(locks.shared_named(b"a"));
+        assert!(!waits(locks.many_shared_named([&b"a"[..], b"b"])), "neither depends on what is there");
+        assert!(!waits(locks.settled_named(b"a")) && waits(locks.one_named(b"a")));
+        drop(blind);
         let reader = block_on(locks.many_named([&b"a"[..], b"b"], false));
+        assert!(waits(locks.shared_named(b"b")));
         assert!(!waits(locks.settled_named(b"a")));
         assert!(waits(locks.one_named(b"b")));
         drop(reader);

@@ -264,6 +264,19 @@ impl Keyspace {
         self.put(key, Entry { expires_ms, ..Entry::new(bytes) }, Condition::Any).await
     }
 
+    /// [`Keyspace::set`] of a value that never ends, if it needs no waiting: without a future. `None` if it has to be
+    /// done the other way; nothing was done then.
+    ///
+    /// # Errors
+    /// As [`Keyspace::put`].
+    pub fn set_now(&self, key: &Key, bytes: Bytes) -> Option<Result<Written>> {
+        let parcel = self.parcel(Entry { created_ms: self.clock().wall_ms(), ..Entry::new(bytes) });
+        let written = self.tiers.put_in_place(key, parcel)?;
+        // Also after an error: it may have been applied.
+        self.watches.touch(key);
+        Some(written)
+    }
+
     /// Removes a key, and says whether it was there. Deferred, too.
     ///
     /// # Errors

@@ -209,6 +209,12 @@ fn may_write(session: &Session, command: &Command) -> bool {
         || (command.name == "exec" && queued().any(|queued| queued.command.flags.contains(Flags::WRITE)))
 }
 
+/// Whether a command over one key does not depend on what is there, nor on anything it read.
+#[inline]
+pub(super) fn overwrites(command: &Command, request: Request<'_>) -> bool {
+    request.len() == 3 && command.name == "set" || matches!(command.name, "setex" | "psetex")
+}
+
 /// Takes the locks a command needs. EXEC takes its own, for all its commands at once.
 #[inline]
 async fn lock<'s>(
@@ -227,7 +233,10 @@ async fn lock<'s>(
         || request.len() == command.keys.first.unsigned_abs() as usize + 1
     {
         if writes {
-            return Some(locks.one_named(first).await);
+            return Some(match overwrites(command, request) {
+                true => locks.shared_named(first).await,
+                false => locks.one_named(first).await,
+            });
         }
         if !locks.is_settled(first) {
             locks.settled_named(first).await;

@@ -10,7 +10,7 @@ use terrace_store::{ErrorKind, Key};
 
 use super::call::store_error;
 use super::command::{Command, Flags, lookup};
-use super::dispatch::Row;
+use super::dispatch::{Row, overwrites};
 use super::parse::Request;
 use super::reply::{Output, Proto};
 use super::server::Server;
@@ -31,18 +31,24 @@ pub(super) async fn lock_run<'s, 'r>(
         return None;
     }
     let mut written = Vec::new();
-    let mut length = 0;
+    let (mut length, mut depends) = (0, false);
     for request in requests.take(LONGEST) {
         let Some(command) = over_one_key(request) else { break };
         length += 1;
         if command.flags.contains(Flags::WRITE) {
             written.push(request.arg(1));
+            depends |= !overwrites(command, request);
         }
     }
-    if length < 2 || written.is_empty() {
-        return None;
+    let locks = &server.keyspace.locks;
+    match written.len() {
+        _ if length < 2 => None,
+        0 => None,
+        _ if depends => Some((locks.many_named(written, false).await, length)),
+        // Those hinder each other only if they are to be one write.
+        2.. if server.keyspace.prefers_batches() => Some((locks.many_shared_named(written).await, length)),
+        _ => None,
     }
-    Some((server.keyspace.locks.many_named(written, false).await, length))
 }
 
 /// Whether the next requests of this connection do what they say, and at once.

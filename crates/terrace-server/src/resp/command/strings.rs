@@ -20,7 +20,7 @@ pub(super) const COMMANDS: &[Command] = &[
         )
         .key(1, "RW access update variable_flags")
         .about("1.0.0", "O(1)", "Sets the value of a key, under conditions and with a lifetime if asked to")
-        .later(|call| match call.len() {
+        .either(set::set_now, |call| match call.len() {
             3 => Box::pin(set::plain(call)),
             _ => Box::pin(set::set(call)),
         }),

@@ -123,6 +123,22 @@ impl Unit {
     }
 }
 
+/// SET without options, where nothing has to be waited for.
+pub(super) fn set_now(call: &mut Call<'_>) -> Option<Reply> {
+    if call.len() != 3 {
+        return None;
+    }
+    let key = match call.key(1) {
+        Ok(key) => key,
+        Err(refusal) => return Some(Err(refusal)),
+    };
+    match call.server.keyspace.set_now(&key, call.bytes(2))? {
+        Ok(_) => call.output.ok(),
+        Err(error) => return Some(Err(error.into())),
+    }
+    Some(Ok(()))
+}
+
 /// SET without options.
 pub(super) async fn plain(call: Call<'_>) -> Reply {
     write::set(&call, &call.key(1)?, call.bytes(2), None).await?;
