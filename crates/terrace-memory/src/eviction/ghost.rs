@@ -28,6 +28,17 @@ pub(super) struct Ghost {
     weight: u64,
 }
 
+impl std::fmt::Debug for Ghost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ghost").field("len", &self.len()).field("weight", &self.weight).finish()
+    }
+}
+
+/// The part of a hash a ghost is known by. The high bits choose the shard, so the low ones are taken.
+pub(super) fn fingerprint(hash: u64) -> u32 {
+    hash as u32
+}
+
 /// The hash of a fingerprint for the table. The multiplication spreads it over the high bits the table uses.
 fn spread(fingerprint: u32) -> u64 {
     u64::from(fingerprint).wrapping_mul(0x9e37_79b9_7f4a_7c15)

@@ -30,6 +30,12 @@ impl Links {
         self.0.get(slot as usize).map_or(0, |link| link.weight)
     }
 
+    /// The slot that stands one place nearer to the head of the same queue.
+    #[inline]
+    pub(super) fn newer(&self, slot: u32) -> Option<u32> {
+        self.0.get(slot as usize).map(|link| link.newer).filter(|newer| *newer != NIL)
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.0.capacity() * size_of::<Link>()
     }
@@ -71,6 +77,19 @@ impl Queue {
             head => links.0[head as usize].newer = slot,
         }
         self.head = slot;
+        self.len += 1;
+        self.weight += u64::from(weight);
+    }
+
+    /// Puts an entry where it leaves next.
+    pub(super) fn push_tail(&mut self, links: &mut Links, slot: u32, weight: u32) {
+        cover(&mut links.0, slot);
+        links.0[slot as usize] = Link { newer: self.tail, older: NIL, weight };
+        match self.tail {
+            NIL => self.head = slot,
+            tail => links.0[tail as usize].older = slot,
+        }
+        self.tail = slot;
         self.len += 1;
         self.weight += u64::from(weight);
     }
