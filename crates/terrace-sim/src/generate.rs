@@ -10,7 +10,7 @@ use std::str::FromStr;
 use crate::trace::Record;
 
 /// The most requests a generator makes: a trace is held in memory, 16 bytes each.
-const MOST_REQUESTS: u64 = 1 << 32;
+const MOST_REQUESTS: u64 = crate::source::MOST_REQUESTS as u64;
 
 /// A formula for a trace. Parse one with [`str::parse`]; see the crate's documentation for the formulas.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,7 +123,7 @@ impl Generator {
         match self.shape {
             Shape::Zipf { theta, .. } if !(0.0..=10.0).contains(&theta) => Err("theta goes from 0 to 10"),
             Shape::Shift { share, .. } if !(0.0..=1.0).contains(&share) => Err("share goes from 0 to 1"),
-            _ if self.requests > MOST_REQUESTS => Err("at most 4294967296 requests"),
+            _ if self.requests > MOST_REQUESTS => Err("at most 4294967295 requests"),
             _ if self.size == 0 || self.size > u32::MAX / 2 => Err("size goes from 1 to 2147483647"),
             _ => Ok(()),
         }
@@ -169,7 +169,7 @@ fn size_of_key(key: u64, mean: u32) -> u32 {
 }
 
 /// A bijection that scatters its input (the finaliser of SplitMix64).
-fn mix(value: u64) -> u64 {
+pub(crate) fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)

@@ -1,15 +1,21 @@
 #![doc = include_str!("../README.md")]
 
 mod capacity;
+mod drive;
+mod engine;
 mod generate;
+mod min;
 mod opt;
+mod policies;
 mod replay;
 mod source;
 mod trace;
 
 pub use capacity::{Capacity, CapacityError};
 pub use generate::{Generator, GeneratorError};
+pub use min::min_hits;
 pub use opt::optimal_hits;
-pub use replay::{POLICIES, ReplayError, Report, Unit, replay};
+pub use policies::POLICIES;
+pub use replay::{ReplayError, Report, Unit, replay};
 pub use source::{SourceError, Trace};
 pub use trace::{Record, TraceError, TraceReader, TraceWriter};

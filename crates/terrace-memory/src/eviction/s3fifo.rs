@@ -71,7 +71,7 @@ impl Policy for S3Fifo {
 
     fn victim<M: Marks>(&mut self, marks: &M) -> Option<u32> {
         let total = self.queues.total_weight();
-        let small_is_large = self.queues.weight(SMALL).saturating_mul(SMALL_PART) >= total;
+        let small_is_large = self.queues.weight(SMALL) >= total / SMALL_PART;
         if small_is_large && let Some(slot) = self.victim_of_small(total, marks) {
             return Some(slot);
         }

@@ -1,0 +1,45 @@
+//! The table of what a trace can be replayed through: one line each.
+
+use terrace_memory::eviction::{Fifo, Lru, S3Fifo};
+
+use crate::drive::drive;
+use crate::engine::shipped;
+use crate::min::min_hits;
+use crate::opt::optimal_hits;
+use crate::replay::{Outcome, ReplayError, Run};
+use crate::source::Trace;
+
+/// How the hits of a policy are found.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// From all requests at once, for objects of one size.
+    Clairvoyant(fn(&Trace, u64) -> u64),
+    /// Request by request.
+    Driven(fn(&Run<'_>, &mut dyn FnMut(u64)) -> Outcome),
+}
+
+/// Names and ways, in the order in which the names are listed.
+const TABLE: [(&str, Kind); 6] = [
+    ("opt", Kind::Clairvoyant(optimal_hits)),
+    ("min", Kind::Clairvoyant(min_hits)),
+    ("lru", Kind::Driven(drive::<Lru>)),
+    ("fifo", Kind::Driven(drive::<Fifo>)),
+    ("s3fifo", Kind::Driven(drive::<S3Fifo>)),
+    ("terrace", Kind::Driven(shipped)),
+];
+
+/// The policies [`replay`](crate::replay) knows.
+pub const POLICIES: [&str; TABLE.len()] = {
+    let mut names = [""; TABLE.len()];
+    let mut place = 0;
+    while place < TABLE.len() {
+        names[place] = TABLE[place].0;
+        place += 1;
+    }
+    names
+};
+
+pub(crate) fn find(name: &str) -> Result<Kind, ReplayError> {
+    let row = TABLE.iter().find(|(other, _)| *other == name);
+    row.map(|(_, kind)| *kind).ok_or_else(|| ReplayError::UnknownPolicy(name.to_string()))
+}
