@@ -1,6 +1,8 @@
 //! The table of what a trace can be replayed through: one line each.
 
-use terrace_memory::eviction::{Fifo, Lru, S3Fifo};
+use terrace_memory::eviction::{
+    AdaptiveReplacement, Clock, Fifo, Lirs, Lru, Qdlp, S3Fifo, Sieve, Slru, TwoQ,
+};
 
 use crate::drive::drive;
 use crate::engine::shipped;
@@ -19,11 +21,18 @@ pub(crate) enum Kind {
 }
 
 /// Names and ways, in the order in which the names are listed.
-const TABLE: [(&str, Kind); 6] = [
+const TABLE: [(&str, Kind); 13] = [
     ("opt", Kind::Clairvoyant(optimal_hits)),
     ("min", Kind::Clairvoyant(min_hits)),
     ("lru", Kind::Driven(drive::<Lru>)),
     ("fifo", Kind::Driven(drive::<Fifo>)),
+    ("clock", Kind::Driven(drive::<Clock>)),
+    ("sieve", Kind::Driven(drive::<Sieve>)),
+    ("slru", Kind::Driven(drive::<Slru>)),
+    ("2q", Kind::Driven(drive::<TwoQ>)),
+    ("arc", Kind::Driven(drive::<AdaptiveReplacement>)),
+    ("lirs", Kind::Driven(drive::<Lirs>)),
+    ("qdlp", Kind::Driven(drive::<Qdlp>)),
     ("s3fifo", Kind::Driven(drive::<S3Fifo>)),
     ("terrace", Kind::Driven(shipped)),
 ];

@@ -40,7 +40,7 @@ pub(super) fn fingerprint(hash: u64) -> u32 {
 }
 
 /// The hash of a fingerprint for the table. The multiplication spreads it over the high bits the table uses.
-fn spread(fingerprint: u32) -> u64 {
+pub(super) fn spread(fingerprint: u32) -> u64 {
     u64::from(fingerprint).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
@@ -70,18 +70,35 @@ impl Ghost {
         self.drop_gone();
     }
 
+    pub(super) fn weight(&self) -> u64 {
+        self.weight
+    }
+
     /// Whether the entry left not long ago; it is forgotten by the question.
     pub(super) fn recall(&mut self, fingerprint: u32) -> bool {
+        self.take(fingerprint).is_some()
+    }
+
+    /// The weight of an entry that left not long ago; it is forgotten by the question.
+    pub(super) fn take(&mut self, fingerprint: u32) -> Option<u32> {
         let (ring, oldest) = (&mut self.ring, self.oldest);
         let found = self.table.find_entry(spread(fingerprint), |sequence| {
             ring[sequence.wrapping_sub(oldest) as usize].fingerprint == fingerprint
         });
-        let Ok(entry) = found else { return false };
-        let (sequence, _) = entry.remove();
+        let (sequence, _) = found.ok()?.remove();
         let record = &mut ring[sequence.wrapping_sub(oldest) as usize];
-        self.weight -= u64::from(record.weight);
-        record.weight = GONE;
-        true
+        let weight = std::mem::replace(&mut record.weight, GONE);
+        self.weight -= u64::from(weight);
+        Some(weight)
+    }
+
+    /// Forgets the oldest entry, and tells whether there was one.
+    pub(super) fn pop_oldest(&mut self) -> bool {
+        let before = self.table.len();
+        while self.table.len() == before && !self.ring.is_empty() {
+            self.forget_oldest();
+        }
+        before > 0
     }
 
     fn forget_oldest(&mut self) {
@@ -130,7 +147,7 @@ mod tests {
         for fingerprint in 0..10 {
             ghost.remember(fingerprint, 10, 50, 100);
         }
-        assert_eq!(ghost.len(), 5);
+        assert_eq!((ghost.len(), ghost.weight()), (5, 50));
         assert!(!ghost.recall(4));
         assert!(ghost.recall(5));
         assert!(!ghost.recall(5));
@@ -138,6 +155,13 @@ mod tests {
         assert_eq!(ghost.len(), 2);
         assert!(ghost.recall(9) && ghost.recall(11));
         assert_eq!((ghost.len(), ghost.weight), (0, 0));
+        assert!(!ghost.pop_oldest());
+        for fingerprint in [5, 6, 7] {
+            ghost.remember(fingerprint, 3, 50, 100);
+        }
+        assert_eq!(ghost.take(5), Some(3));
+        assert!(ghost.pop_oldest());
+        assert_eq!((ghost.len(), ghost.take(6), ghost.take(7)), (1, None, Some(3)));
     }
 
     #[test]

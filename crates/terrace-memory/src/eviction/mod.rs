@@ -5,18 +5,33 @@
 //! a value, a clock or a lock. What a hit may change without a lock is one byte beside the entry, its *mark*,
 //! which whoever keeps the entries keeps too; everything else runs alone. One policy is one file here.
 
+mod arc;
+mod clock;
 mod fifo;
 mod ghost;
+mod lirs;
 mod lru;
+mod qdlp;
 mod queue;
 mod queues;
 mod s3fifo;
+mod sieve;
+mod slru;
+mod small_main;
+mod two_q;
 
 use std::sync::Arc;
 
+pub use arc::AdaptiveReplacement;
+pub use clock::Clock;
 pub use fifo::Fifo;
+pub use lirs::Lirs;
 pub use lru::Lru;
+pub use qdlp::Qdlp;
 pub use s3fifo::S3Fifo;
+pub use sieve::Sieve;
+pub use slru::Slru;
+pub use two_q::TwoQ;
 
 /// The marks of a shard's entries: one byte each, kept by whoever keeps the entries, changed by hits at any
 /// moment.
