@@ -1,7 +1,8 @@
 //! The table of what a trace can be replayed through: one line each.
 
 use terrace_memory::eviction::{
-    AdaptiveReplacement, Clock, Fifo, Lirs, Lru, Qdlp, S3Fifo, Sieve, Slru, TwoQ,
+    AdaptiveReplacement, ClimbingWTinyLfu, Clock, Fifo, Gdsf, Hyperbolic, Lecar, Lfu, Lirs, Lru, Qdlp,
+    Random, S3Fifo, Sieve, Slru, TwoQ, WTinyLfu,
 };
 
 use crate::drive::drive;
@@ -21,7 +22,7 @@ pub(crate) enum Kind {
 }
 
 /// Names and ways, in the order in which the names are listed.
-const TABLE: [(&str, Kind); 13] = [
+const TABLE: [(&str, Kind); 21] = [
     ("opt", Kind::Clairvoyant(optimal_hits)),
     ("min", Kind::Clairvoyant(min_hits)),
     ("lru", Kind::Driven(drive::<Lru>)),
@@ -34,6 +35,14 @@ const TABLE: [(&str, Kind); 13] = [
     ("lirs", Kind::Driven(drive::<Lirs>)),
     ("qdlp", Kind::Driven(drive::<Qdlp>)),
     ("s3fifo", Kind::Driven(drive::<S3Fifo>)),
+    ("random", Kind::Driven(drive::<Random>)),
+    ("lfu", Kind::Driven(drive::<Lfu>)),
+    ("gdsf", Kind::Driven(drive::<Gdsf>)),
+    ("hyperbolic", Kind::Driven(drive::<Hyperbolic>)),
+    ("lecar", Kind::Driven(drive::<Lecar>)),
+    ("wtinylfu", Kind::Driven(drive::<WTinyLfu<1>>)),
+    ("wtinylfu20", Kind::Driven(drive::<WTinyLfu<20>>)),
+    ("wtinylfu-climbing", Kind::Driven(drive::<ClimbingWTinyLfu>)),
     ("terrace", Kind::Driven(shipped)),
 ];
 
