@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod bound;
 mod capacity;
+mod curve;
 mod drive;
 mod engine;
 mod generate;
@@ -11,11 +13,13 @@ mod replay;
 mod source;
 mod trace;
 
+pub use bound::{Bound, upper_bound};
 pub use capacity::{Capacity, CapacityError};
+pub use curve::Curves;
 pub use generate::{Generator, GeneratorError};
 pub use min::min_hits;
 pub use opt::optimal_hits;
 pub use policies::POLICIES;
-pub use replay::{ReplayError, Report, Unit, replay};
+pub use replay::{ReplayError, Report, Unit, replay, replay_on_threads};
 pub use source::{SourceError, Trace};
 pub use trace::{Record, TraceError, TraceReader, TraceWriter};

@@ -17,14 +17,20 @@ use crate::source::Trace;
 pub(crate) enum Kind {
     /// From all requests at once, for objects of one size.
     Clairvoyant(fn(&Trace, u64) -> u64),
+    /// As a bound, for objects of any size.
+    Bound,
     /// Request by request.
     Driven(fn(&Run<'_>, &mut dyn FnMut(u64)) -> Outcome),
 }
 
+/// The engine that ships.
+pub(crate) const ENGINE: &str = "terrace";
+
 /// Names and ways, in the order in which the names are listed.
-const TABLE: [(&str, Kind); 21] = [
+const TABLE: [(&str, Kind); 22] = [
     ("opt", Kind::Clairvoyant(optimal_hits)),
     ("min", Kind::Clairvoyant(min_hits)),
+    ("bound", Kind::Bound),
     ("lru", Kind::Driven(drive::<Lru>)),
     ("fifo", Kind::Driven(drive::<Fifo>)),
     ("clock", Kind::Driven(drive::<Clock>)),
@@ -43,7 +49,7 @@ const TABLE: [(&str, Kind); 21] = [
     ("wtinylfu", Kind::Driven(drive::<WTinyLfu<1>>)),
     ("wtinylfu20", Kind::Driven(drive::<WTinyLfu<20>>)),
     ("wtinylfu-climbing", Kind::Driven(drive::<ClimbingWTinyLfu>)),
-    ("terrace", Kind::Driven(shipped)),
+    (ENGINE, Kind::Driven(shipped)),
 ];
 
 /// The policies [`replay`](crate::replay) knows.
