@@ -3,6 +3,7 @@
 //! The models are written from the papers with plain vectors and maps, keys instead of slots, and no thought of
 //! speed. The oldest entry stands first in every vector.
 
+mod engine;
 mod frequency;
 mod ghosts;
 mod lirs;
