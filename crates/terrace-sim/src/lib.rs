@@ -12,6 +12,7 @@ mod opt;
 mod policies;
 mod replay;
 mod source;
+mod stack;
 mod trace;
 
 pub use bound::{Bound, upper_bound};
@@ -24,4 +25,5 @@ pub use opt::optimal_hits;
 pub use policies::POLICIES;
 pub use replay::{ReplayError, Report, Unit, replay, replay_on_threads};
 pub use source::{SourceError, Trace};
+pub use stack::LruCurve;
 pub use trace::{Record, TraceError, TraceReader, TraceWriter};
