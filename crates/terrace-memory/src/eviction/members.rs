@@ -46,7 +46,7 @@ impl Members {
         self.list.get(chance.below(self.list.len())).copied()
     }
 
-    /// Those at a place in the list and after it, and then from its beginning.
+    /// All of them, in no order.
     pub(super) fn all(&self) -> &[u32] {
         &self.list
     }
