@@ -5,13 +5,14 @@
 //! of calls can deadlock. Reading is in `read`, writing in `write`, whatever walks over all entries in `sweep`.
 
 use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::budget::Budget;
 use crate::config::Config;
-use crate::eviction::{Policy, S3Fifo};
+use crate::eviction::{Policy, S3Fifo, Setup};
 use crate::hash::RandomHash;
 use crate::shard::Cell;
 use crate::stats::Stats;
@@ -58,9 +59,10 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
     /// An empty engine that hashes keys with `hasher`.
     pub fn with_hasher(config: Config, hasher: S) -> Self {
         let shards = config.shard_count();
-        let share = config.capacity / shards as u64;
+        let setup = setup(config.capacity, shards);
+        let shared = Arc::new(P::shared(Setup { capacity: config.capacity, ..setup }));
         Memory {
-            cells: (0..shards).map(|_| Cell::new(share)).collect(),
+            cells: (0..shards).map(|_| Cell::new(setup, &shared)).collect(),
             budget: Budget::new(config.capacity),
             overhead: config.entry_overhead,
             hasher,
@@ -144,6 +146,11 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
         let index = (hash >> 40) as usize & (self.cells.len() - 1);
         (index, &self.cells[index])
     }
+}
+
+/// What the policy of one of so many shards is made for.
+pub(crate) fn setup(capacity: u64, shards: usize) -> Setup {
+    Setup { capacity: capacity / shards as u64, total: capacity, shards, seed: 1 }
 }
 
 impl<K, V, P: Policy, S: BuildHasher> Memory<K, V, P, S> {

@@ -8,7 +8,7 @@ use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
 use crate::entry::Meta;
-use crate::eviction::Policy;
+use crate::eviction::{Hits, Policy};
 use crate::memory::Memory;
 use crate::shard::Shard;
 
@@ -23,7 +23,7 @@ where
     /// # Cost
     ///
     /// One hash, one read lock (a write lock if the policy has
-    /// [`EXCLUSIVE_HITS`](Policy::EXCLUSIVE_HITS)), the clone. Allocates nothing itself.
+    /// [exclusive hits](Hits::Exclusive)), the clone. Allocates nothing itself.
     #[inline]
     pub fn get<Q>(&self, key: &Q, now: u64) -> Option<V>
     where
@@ -44,7 +44,7 @@ where
     {
         let hash = self.hash(key);
         let (_, cell) = self.cell_of(hash);
-        let answer = if P::EXCLUSIVE_HITS {
+        let answer = if P::HITS == Hits::Exclusive {
             let mut shard = cell.lock.write();
             let answer = use_exclusively(&mut shard, hash, key, now, read);
             if answer.is_none() {
@@ -57,7 +57,6 @@ where
                 shard.touch(slot, entry, now);
                 Some(read(&entry.value))
             } else {
-                shard.policy.miss(hash);
                 None
             }
         };
@@ -116,6 +115,6 @@ where
     if entry.timed {
         shard.wheel.touch(slot, now);
     }
-    shard.policy.hit_exclusive(slot);
+    shard.policy.used(slot, &shard.marks);
     shard.slab.get(slot).map(|entry| read(&entry.value))
 }

@@ -5,14 +5,15 @@
 //! the table and evicting never hash a key again.
 
 use std::borrow::Borrow;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
 use parking_lot::RwLock;
 
 use crate::entry::{Cause, Meta};
-use crate::eviction::Policy;
-use crate::slab::Slab;
+use crate::eviction::{Hits, Marks, Policy, Setup};
+use crate::slab::{Slab, cover};
 use crate::stats::Counters;
 use crate::wheel::{Lifetime, Wheel};
 
@@ -26,9 +27,9 @@ pub(crate) struct Cell<K, V, P> {
 }
 
 impl<K, V, P: Policy> Cell<K, V, P> {
-    pub(crate) fn new(share: u64) -> Self {
+    pub(crate) fn new(setup: Setup, shared: &Arc<P::Shared>) -> Self {
         Cell {
-            lock: RwLock::new(Shard::new(share)),
+            lock: RwLock::new(Shard::new(setup, shared)),
             counters: Counters::default(),
             len: AtomicUsize::new(0),
             weight: AtomicU64::new(0),
@@ -51,10 +52,45 @@ pub(crate) struct Entry<K, V> {
     pub(crate) value: V,
 }
 
+/// The policy's mark of each slot.
+#[derive(Default)]
+pub(crate) struct Bytes(Vec<AtomicU8>);
+
+impl Bytes {
+    /// Sees to it that this slot has a mark. Slots come into use one after another.
+    fn cover(&mut self, slot: u32) {
+        cover(&mut self.0, slot);
+    }
+
+    #[inline]
+    fn hit<P: Policy>(&self, slot: u32) {
+        let Some(mark) = self.0.get(slot as usize) else { return };
+        let before = mark.load(Ordering::Relaxed);
+        let after = P::on_hit(before);
+        // Two hits at once may count as one. That is cheaper than an atomic change and harms nothing.
+        if after != before {
+            mark.store(after, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Marks for Bytes {
+    fn get(&self, slot: u32) -> u8 {
+        self.0.get(slot as usize).map_or(0, |mark| mark.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, slot: u32, mark: u8) {
+        if let Some(place) = self.0.get(slot as usize) {
+            place.store(mark, Ordering::Relaxed);
+        }
+    }
+}
+
 pub(crate) struct Shard<K, V, P> {
     table: HashTable<u32>,
     pub(crate) slab: Slab<Entry<K, V>>,
     pub(crate) policy: P,
+    pub(crate) marks: Bytes,
     pub(crate) wheel: Wheel,
     pub(crate) weight: u64,
 }
@@ -63,11 +99,12 @@ pub(crate) struct Shard<K, V, P> {
 const STEPS_BEFORE_EVICTION: usize = 8;
 
 impl<K, V, P: Policy> Shard<K, V, P> {
-    fn new(share: u64) -> Self {
+    fn new(setup: Setup, shared: &Arc<P::Shared>) -> Self {
         Shard {
             table: HashTable::new(),
             slab: Slab::default(),
-            policy: P::with_capacity(share),
+            policy: P::new(setup, shared),
+            marks: Bytes::default(),
             wheel: Wheel::default(),
             weight: 0,
         }
@@ -115,9 +152,17 @@ impl<K, V, P: Policy> Shard<K, V, P> {
     /// Notes a use of an entry under shared access.
     #[inline]
     pub(crate) fn touch(&self, slot: u32, entry: &Entry<K, V>, now: u64) {
-        self.policy.hit(slot);
+        self.marks.hit::<P>(slot);
         if entry.timed {
             self.wheel.touch(slot, now);
+        }
+    }
+
+    /// Notes a use of an entry under the write lock.
+    pub(crate) fn used(&mut self, slot: u32) {
+        match P::HITS {
+            Hits::Mark => self.marks.hit::<P>(slot),
+            Hits::Exclusive => self.policy.used(slot, &self.marks),
         }
     }
 
@@ -128,7 +173,8 @@ impl<K, V, P: Policy> Shard<K, V, P> {
         let slab = &self.slab;
         self.table.insert_unique(hash, slot, |slot| slab.get(*slot).map_or(0, |entry| entry.hash));
         if !pinned {
-            self.policy.insert(slot, hash, weight);
+            self.marks.cover(slot);
+            self.policy.insert(slot, hash, weight, &self.marks);
         }
         self.weight += u64::from(weight);
         self.set_lifetime(slot, lifetime, now);
@@ -143,8 +189,11 @@ impl<K, V, P: Policy> Shard<K, V, P> {
         let hash = entry.hash;
         match (std::mem::replace(&mut entry.pinned, new.pinned), new.pinned) {
             (false, false) => self.policy.reweigh(slot, new.weight),
-            (false, true) => self.policy.remove(slot),
-            (true, false) => self.policy.insert(slot, hash, new.weight),
+            (false, true) => self.policy.remove(slot, &self.marks),
+            (true, false) => {
+                self.marks.cover(slot);
+                self.policy.insert(slot, hash, new.weight, &self.marks);
+            }
             (true, true) => {}
         }
         self.set_lifetime(slot, new.lifetime, now);
@@ -168,7 +217,7 @@ impl<K, V, P: Policy> Shard<K, V, P> {
             found.remove();
         }
         if !entry.pinned {
-            self.policy.remove(slot);
+            self.policy.remove(slot, &self.marks);
         }
         if entry.timed {
             self.wheel.disarm(slot);
@@ -184,7 +233,7 @@ impl<K, V, P: Policy> Shard<K, V, P> {
         if let Some(dead) = self.wheel.expire(now, &mut steps) {
             return Some(dead);
         }
-        let slot = self.policy.victim()?;
+        let slot = self.policy.victim(&self.marks)?;
         Some((slot, self.dead(slot, now).unwrap_or(Cause::Capacity)))
     }
 
@@ -192,6 +241,7 @@ impl<K, V, P: Policy> Shard<K, V, P> {
     pub(crate) fn drain(&mut self) -> (Slab<Entry<K, V>>, u64) {
         self.table = HashTable::new();
         self.policy.clear();
+        self.marks = Bytes::default();
         self.wheel.clear();
         (std::mem::take(&mut self.slab), std::mem::take(&mut self.weight))
     }
@@ -200,6 +250,7 @@ impl<K, V, P: Policy> Shard<K, V, P> {
         self.table.allocation_size()
             + self.slab.heap_bytes()
             + self.policy.heap_bytes()
+            + self.marks.0.capacity()
             + self.wheel.heap_bytes()
     }
 

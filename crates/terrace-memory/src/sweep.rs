@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use crate::entry::{Evicted, Meta};
 use crate::eviction::Policy;
-use crate::memory::Memory;
+use crate::memory::{Memory, setup};
 
 /// Slots that [`Memory::retain`] looks at under one lock.
 const RETAIN_STEP: u32 = 256;
@@ -139,7 +139,7 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
         self.budget.begin_resize(capacity);
         let share = capacity / self.cells.len() as u64;
         for cell in &self.cells {
-            cell.lock.write().policy.set_capacity(share);
+            cell.lock.write().policy.set_capacity(setup(capacity, self.cells.len()));
         }
         let mut evicted = Vec::new();
         // First every shard comes down to its part, then, where pinned entries or large ones left too much, to

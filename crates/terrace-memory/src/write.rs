@@ -165,7 +165,7 @@ where
         effects: &mut Effects<K, V>,
     ) -> bool {
         if let Some(slot) = found {
-            shard.policy.hit_exclusive(slot);
+            shard.used(slot);
         }
         let weight = incoming.options.weight.saturating_add(u64::from(self.overhead));
         let admitted = self.admit(weight, &incoming).and_then(|admitted| {

@@ -5,24 +5,22 @@
 //! exact: no policy, whatever it knows, hits more often. A rule that must admit every miss hits less, so the
 //! two are not to be confused when figures are compared.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 
-use terrace_memory::RandomHash;
-
-use crate::trace::Record;
+use crate::source::Trace;
 
 /// No further use.
-const NEVER: usize = usize::MAX;
+pub(crate) const NEVER: usize = usize::MAX;
 
-/// The most hits a cache of `capacity` objects of one size can have on these requests.
+/// The most hits a cache of `capacity` objects of one size can have on this trace.
 ///
 /// # Cost
 ///
 /// Time in proportion to requests times the logarithm of their number; about 40 bytes a request.
-pub fn optimal_hits(records: &[Record], capacity: u64) -> u64 {
-    let next_uses = next_uses(records);
+pub fn optimal_hits(trace: &Trace, capacity: u64) -> u64 {
+    let next_uses = next_uses(trace);
     // An entry in the cache is known by the time of its next use, which no other entry has.
-    let mut held_until = vec![false; records.len()];
+    let mut held_until = vec![false; next_uses.len()];
     let mut farthest = BinaryHeap::new();
     let (mut held, mut hits) = (0, 0);
     for (now, next) in next_uses.into_iter().enumerate() {
@@ -51,11 +49,12 @@ pub fn optimal_hits(records: &[Record], capacity: u64) -> u64 {
 }
 
 /// For each request, when its key is asked for next.
-fn next_uses(records: &[Record]) -> Vec<usize> {
-    let mut next_uses = vec![NEVER; records.len()];
-    let mut last_seen: HashMap<u64, usize, RandomHash> = HashMap::default();
-    for (now, record) in records.iter().enumerate() {
-        if let Some(before) = last_seen.insert(record.key, now) {
+pub(crate) fn next_uses(trace: &Trace) -> Vec<usize> {
+    let mut next_uses = vec![NEVER; trace.ids().len()];
+    let mut last_seen = vec![NEVER; trace.unique_keys() as usize];
+    for (now, id) in trace.ids().iter().enumerate() {
+        let before = std::mem::replace(&mut last_seen[*id as usize], now);
+        if before != NEVER {
             next_uses[before] = now;
         }
     }
@@ -65,11 +64,12 @@ fn next_uses(records: &[Record]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::Record;
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
-    fn records(keys: &[u64]) -> Vec<Record> {
-        keys.iter().map(|key| Record { key: *key, size: 1, time: 0 }).collect()
+    fn trace(keys: &[u64]) -> Trace {
+        Trace::from_records("t", keys.iter().map(|key| Record { key: *key, size: 1, time: 0 }).collect())
     }
 
     /// Every cache that any sequence of choices could lead to, with the most hits on the way to it.
@@ -100,15 +100,15 @@ mod tests {
     #[test]
     fn declining_pays_where_admitting_would_cost_a_hit() {
         // 2 comes once; admitting it into a cache of one would lose 1.
-        assert_eq!(optimal_hits(&records(&[1, 2, 1]), 1), 1);
-        assert_eq!(optimal_hits(&records(&[1, 2, 3, 1, 2, 3]), 2), 2);
-        assert_eq!(optimal_hits(&records(&[1, 1, 1]), 0), 0);
-        assert_eq!(optimal_hits(&[], 5), 0);
+        assert_eq!(optimal_hits(&trace(&[1, 2, 1]), 1), 1);
+        assert_eq!(optimal_hits(&trace(&[1, 2, 3, 1, 2, 3]), 2), 2);
+        assert_eq!(optimal_hits(&trace(&[1, 1, 1]), 0), 0);
+        assert_eq!(optimal_hits(&trace(&[]), 5), 0);
     }
 
     #[test]
     fn with_room_for_all_every_repetition_hits() {
-        assert_eq!(optimal_hits(&records(&[1, 2, 3, 2, 1, 3, 3]), 3), 4);
+        assert_eq!(optimal_hits(&trace(&[1, 2, 3, 2, 1, 3, 3]), 3), 4);
     }
 
     proptest! {
@@ -117,7 +117,7 @@ mod tests {
             keys in prop::collection::vec(0..7u64, 0..24),
             capacity in 0..5usize,
         ) {
-            prop_assert_eq!(optimal_hits(&records(&keys), capacity as u64), exhaustive(&keys, capacity));
+            prop_assert_eq!(optimal_hits(&trace(&keys), capacity as u64), exhaustive(&keys, capacity));
         }
     }
 }

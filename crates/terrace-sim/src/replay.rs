@@ -1,27 +1,26 @@
 //! Runs a trace through a policy and reports what it hit.
 //!
-//! Decision: the policies run inside the engine that ships, with its hash table, budget and locks, so a figure
-//! here is a figure of the product. A named policy runs on one shard, which is what the literature measures;
-//! `terrace` runs the engine as it is configured by default. Weights are the object alone, without the
-//! engine's overhead, so that capacities mean the same for every policy. The hash is seeded: a replay repeats.
+//! Decision: a named policy is driven directly, as one shard, which is what the literature measures; the code
+//! is the one that ships. `terrace` runs the engine as it is configured by default, with its hash table,
+//! budget and locks, so its figure is a figure of the product. Weights are the object alone, without the
+//! engine's overhead, so that capacities mean the same for every policy. Hashes are seeded: a replay repeats.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use serde::Serialize;
-use terrace_memory::eviction::{Fifo, Lru, Policy, S3Fifo};
-use terrace_memory::{Config, Memory, Options, RandomHash};
 
-use crate::opt::optimal_hits;
+use crate::bound::upper_bound;
+use crate::engine::shipped_on_threads;
+use crate::policies::{ENGINE, Kind, POLICIES, find};
 use crate::source::Trace;
-
-/// The policies [`replay`] knows.
-pub const POLICIES: [&str; 5] = ["opt", "lru", "fifo", "s3fifo", "terrace"];
+use crate::trace::Record;
 
 /// Progress is told once in this many requests.
-const PROGRESS_STEP: usize = 1 << 16;
+pub(crate) const PROGRESS_STEP: usize = 1 << 16;
 /// Any seed would do; it only has to stay the same.
-const SEED: u64 = 0x7e44_ace5;
+pub(crate) const SEED: u64 = 0x7e44_ace5;
 
 /// What a capacity counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,10 +47,12 @@ pub struct Report {
     pub hits: u64,
     /// Hits divided by requests; 0 for an empty trace.
     pub hit_ratio: f64,
+    /// The bytes of the requests that hit divided by the bytes of all; `None` where no bytes were counted.
+    pub byte_hit_ratio: Option<f64>,
     /// Wall time of the replay divided by requests, in nanoseconds.
     pub ns_per_request: f64,
-    /// Heap bytes of the engine per entry held at the end, keys (8 bytes each) included; `None` where no
-    /// engine ran or none are held.
+    /// Heap bytes per entry held at the end: of the policy, or for `terrace` of the whole engine, keys (8
+    /// bytes each) included; `None` where nothing is held or the future was known.
     pub bytes_per_entry: Option<f64>,
 }
 
@@ -68,8 +69,10 @@ impl Report {
 pub enum ReplayError {
     /// There is no such policy.
     UnknownPolicy(String),
-    /// The optimum was asked for in bytes.
+    /// An optimum for objects of one size was asked for in bytes.
     NoOptimumForSizes,
+    /// More than one thread was asked for, and the policy is not `terrace`.
+    OneThreadOnly(String),
 }
 
 impl fmt::Display for ReplayError {
@@ -79,8 +82,12 @@ impl fmt::Display for ReplayError {
                 write!(f, "no policy is named `{name}`; there are {}", POLICIES.join(", "))
             }
             ReplayError::NoOptimumForSizes => f.write_str(
-                "the optimum is exact only for objects of one size: count objects, or leave `opt` out",
+                "the optimum is exact only for objects of one size: count objects, or leave `opt` and `min` \
+                 out; `bound` is an upper bound for objects of any size",
             ),
+            ReplayError::OneThreadOnly(name) => {
+                write!(f, "`{name}` is replayed on one thread: only `terrace`, the engine, takes several")
+            }
         }
     }
 }
@@ -88,16 +95,16 @@ impl fmt::Display for ReplayError {
 impl std::error::Error for ReplayError {}
 
 /// Replays a trace through a policy of this capacity. `progress` is told now and then how many requests are
-/// done (the optimum tells only of its end).
+/// done (clairvoyant ones tell only of their end).
 ///
 /// # Errors
 ///
-/// [`ReplayError::UnknownPolicy`], and [`ReplayError::NoOptimumForSizes`] for `opt` in bytes.
+/// [`ReplayError::UnknownPolicy`], and [`ReplayError::NoOptimumForSizes`] for `opt` and `min` in bytes.
 ///
 /// # Panics
 ///
-/// If the engine ever holds more than its capacity or its books do not balance. A hit ratio bought with more
-/// memory than allowed would be worthless, and it would be a defect of the engine.
+/// If a policy or the engine ever holds more than its capacity or its books do not balance. A hit ratio bought
+/// with more memory than allowed would be worthless, and it would be a defect here.
 pub fn replay(
     trace: &Trace,
     policy: &str,
@@ -105,95 +112,126 @@ pub fn replay(
     unit: Unit,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report, ReplayError> {
+    let kind = find(policy)?;
     let run = Run { trace, capacity, unit };
-    let one_shard = Config::entries(capacity).shards(1);
-    let outcome = match policy {
-        "opt" if unit == Unit::Bytes => return Err(ReplayError::NoOptimumForSizes),
-        "opt" => run.optimum(progress),
-        "lru" => run.engine::<Lru>(one_shard, progress),
-        "fifo" => run.engine::<Fifo>(one_shard, progress),
-        "s3fifo" => run.engine::<S3Fifo>(one_shard, progress),
-        "terrace" => {
-            // The type without arguments is the engine with its default policy, whichever that is.
-            let shipped: Memory<u64, ()> = Memory::with_hasher(run.as_shipped(), RandomHash::seeded(SEED));
-            run.memory(&shipped, progress)
+    let start = Instant::now();
+    let outcome = match kind {
+        Kind::Driven(drive) => drive(&run, progress),
+        Kind::Bound => run.bound(progress),
+        Kind::Clairvoyant(_) if unit == Unit::Bytes => return Err(ReplayError::NoOptimumForSizes),
+        Kind::Clairvoyant(hits) => {
+            let hits = hits(trace, capacity);
+            progress(trace.records().len() as u64);
+            Outcome { hits, ..Outcome::default() }
         }
-        _ => return Err(ReplayError::UnknownPolicy(policy.to_string())),
     };
-    let requests = trace.records().len() as u64;
-    let per_request = |total: f64| if requests == 0 { 0.0 } else { total / requests as f64 };
-    Ok(Report {
-        trace: trace.name().to_string(),
-        policy: policy.to_string(),
-        capacity,
-        requests,
-        hits: outcome.hits,
-        hit_ratio: per_request(outcome.hits as f64),
-        ns_per_request: per_request(outcome.nanoseconds),
-        bytes_per_entry: outcome.bytes_per_entry,
-    })
+    Ok(run.report(policy, outcome, start.elapsed().as_nanos() as f64))
 }
 
-struct Run<'a> {
-    trace: &'a Trace,
+/// Replays a trace through the engine as it ships, `terrace`, on several threads at once. They take requests
+/// from the trace in small pieces, so it is replayed nearly in its order; what hits may differ from run to run.
+///
+/// # Errors
+///
+/// [`ReplayError::OneThreadOnly`] for any other policy with more than one thread, and as [`replay`].
+///
+/// # Panics
+///
+/// As [`replay`].
+pub fn replay_on_threads(
+    trace: &Trace,
+    policy: &str,
     capacity: u64,
     unit: Unit,
+    threads: NonZeroUsize,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Report, ReplayError> {
+    find(policy)?;
+    if threads.get() == 1 {
+        return replay(trace, policy, capacity, unit, progress);
+    }
+    if policy != ENGINE {
+        return Err(ReplayError::OneThreadOnly(policy.to_string()));
+    }
+    let run = Run { trace, capacity, unit };
+    let start = Instant::now();
+    let outcome = shipped_on_threads(&run, threads.get());
+    progress(trace.records().len() as u64);
+    Ok(run.report(policy, outcome, start.elapsed().as_nanos() as f64))
 }
 
-struct Outcome {
-    hits: u64,
-    nanoseconds: f64,
-    bytes_per_entry: Option<f64>,
+/// One trace at one capacity.
+pub(crate) struct Run<'a> {
+    pub(crate) trace: &'a Trace,
+    pub(crate) capacity: u64,
+    pub(crate) unit: Unit,
+}
+
+/// What a replay counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) hits: u64,
+    /// The bytes of all requests, and of those that hit.
+    pub(crate) bytes: u64,
+    pub(crate) hit_bytes: u64,
+    pub(crate) bytes_per_entry: Option<f64>,
+}
+
+impl Outcome {
+    #[inline]
+    pub(crate) fn count(&mut self, hit: bool, record: &Record) {
+        let size = u64::from(record.size);
+        self.hits += u64::from(hit);
+        self.bytes += size;
+        self.hit_bytes += if hit { size } else { 0 };
+    }
+}
+
+impl Outcome {
+    /// Both together.
+    pub(crate) fn and(self, other: Outcome) -> Outcome {
+        Outcome {
+            hits: self.hits + other.hits,
+            bytes: self.bytes + other.bytes,
+            hit_bytes: self.hit_bytes + other.hit_bytes,
+            bytes_per_entry: None,
+        }
+    }
 }
 
 impl Run<'_> {
-    fn optimum(&self, progress: &mut dyn FnMut(u64)) -> Outcome {
-        let start = Instant::now();
-        let hits = optimal_hits(self.trace.records(), self.capacity);
-        let nanoseconds = start.elapsed().as_nanos() as f64;
-        progress(self.trace.records().len() as u64);
-        Outcome { hits, nanoseconds, bytes_per_entry: None }
-    }
-
-    fn engine<P: Policy>(&self, config: Config, progress: &mut dyn FnMut(u64)) -> Outcome {
-        self.memory::<P>(&Memory::with_hasher(config, RandomHash::seeded(SEED)), progress)
-    }
-
-    /// The default configuration but for the overhead. The number of shards is the one a cache of this many
-    /// bytes or entries would get.
-    fn as_shipped(&self) -> Config {
-        let shards = match self.unit {
-            Unit::Objects => None,
-            Unit::Bytes => Some(Config::bytes(self.capacity).shard_count()),
-        };
-        Config { shards, ..Config::entries(self.capacity) }
-    }
-
-    fn memory<P: Policy>(&self, memory: &Memory<u64, (), P>, progress: &mut dyn FnMut(u64)) -> Outcome {
-        let start = Instant::now();
-        let (mut hits, mut done) = (0, 0);
-        for chunk in self.trace.records().chunks(PROGRESS_STEP) {
-            for record in chunk {
-                let now = u64::from(record.time) * 1000;
-                if memory.get(&record.key, now).is_some() {
-                    hits += 1;
-                } else {
-                    let weight = match self.unit {
-                        Unit::Objects => 1,
-                        Unit::Bytes => u64::from(record.size),
-                    };
-                    drop(memory.insert(record.key, (), Options::weighing(weight), now));
-                }
-                let weight = memory.weight();
-                assert!(weight <= self.capacity, "{} holds {weight} of {}", P::NAME, self.capacity);
-            }
-            done += chunk.len() as u64;
-            progress(done);
+    /// What a request's object weighs.
+    #[inline]
+    pub(crate) fn weight(&self, record: &Record) -> u32 {
+        match self.unit {
+            Unit::Objects => 1,
+            Unit::Bytes => record.size,
         }
-        let nanoseconds = start.elapsed().as_nanos() as f64;
-        assert_eq!(memory.check(), Ok(()), "the books of {} do not balance", P::NAME);
-        let entries = memory.len();
-        let bytes_per_entry = (entries > 0).then(|| memory.footprint() as f64 / entries as f64);
-        Outcome { hits, nanoseconds, bytes_per_entry }
+    }
+
+    fn bound(&self, progress: &mut dyn FnMut(u64)) -> Outcome {
+        let bound = upper_bound(self.trace, self.capacity, |size| match self.unit {
+            Unit::Objects => 1,
+            Unit::Bytes => size,
+        });
+        progress(self.trace.records().len() as u64);
+        let bytes = self.trace.records().iter().map(|record| u64::from(record.size)).sum();
+        Outcome { hits: bound.hits, bytes, hit_bytes: bound.hit_bytes, bytes_per_entry: None }
+    }
+
+    pub(crate) fn report(&self, policy: &str, outcome: Outcome, nanoseconds: f64) -> Report {
+        let requests = self.trace.records().len() as u64;
+        let per_request = |total: f64| if requests == 0 { 0.0 } else { total / requests as f64 };
+        Report {
+            trace: self.trace.name().to_string(),
+            policy: policy.to_string(),
+            capacity: self.capacity,
+            requests,
+            hits: outcome.hits,
+            hit_ratio: per_request(outcome.hits as f64),
+            byte_hit_ratio: (outcome.bytes > 0).then(|| outcome.hit_bytes as f64 / outcome.bytes as f64),
+            ns_per_request: per_request(nanoseconds),
+            bytes_per_entry: outcome.bytes_per_entry,
+        }
     }
 }

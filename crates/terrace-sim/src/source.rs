@@ -1,7 +1,8 @@
 //! A whole trace in memory, from a file or a formula.
 //!
 //! Decision: a trace is loaded once and replayed many times, and both the optimum and a capacity in percent
-//! need all of it, so it is held as records of 16 bytes. [`TraceReader`] streams for those who need less.
+//! need all of it, so it is held as records of 16 bytes. Keys are numbered once, 4 bytes a request, so that a
+//! replay looks keys up in vectors instead of hash tables. [`TraceReader`] streams for those who need less.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,11 +13,16 @@ use terrace_memory::RandomHash;
 use crate::generate::{Generator, GeneratorError};
 use crate::trace::{Record, TraceError, TraceReader};
 
+/// The most requests a trace holds: each of them may be another key, and keys are numbered with 32 bits.
+pub(crate) const MOST_REQUESTS: usize = u32::MAX as usize;
+
 /// Requests in order, with a name.
 #[derive(Clone, Debug)]
 pub struct Trace {
     name: String,
     records: Vec<Record>,
+    /// Each request's key, numbered from 0 in the order in which keys appear.
+    ids: Vec<u32>,
     unique_keys: u64,
     unique_bytes: u64,
 }
@@ -28,6 +34,8 @@ pub enum SourceError {
     File(TraceError),
     /// The formula was not understood.
     Formula(GeneratorError),
+    /// The file of this name holds more requests than a trace can.
+    TooLong(String),
 }
 
 impl fmt::Display for SourceError {
@@ -35,6 +43,9 @@ impl fmt::Display for SourceError {
         match self {
             SourceError::File(error) => error.fmt(f),
             SourceError::Formula(error) => error.fmt(f),
+            SourceError::TooLong(file) => {
+                write!(f, "trace {file} has more than {MOST_REQUESTS} requests: cut it into parts")
+            }
         }
     }
 }
@@ -43,7 +54,7 @@ impl std::error::Error for SourceError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             SourceError::File(error) => error.source(),
-            SourceError::Formula(_) => None,
+            SourceError::Formula(_) | SourceError::TooLong(_) => None,
         }
     }
 }
@@ -61,19 +72,35 @@ impl Trace {
             return Ok(Trace::from_records(source, generator.records().collect()));
         }
         let reader = TraceReader::open(source).map_err(SourceError::File)?;
-        let records = reader.collect::<Result<_, _>>().map_err(SourceError::File)?;
+        // One more than fit shows that there are more.
+        let records =
+            reader.take(MOST_REQUESTS + 1).collect::<Result<Vec<_>, _>>().map_err(SourceError::File)?;
+        if records.len() > MOST_REQUESTS {
+            return Err(SourceError::TooLong(source.to_string()));
+        }
         Ok(Trace::from_records(file_name(source), records))
     }
 
     /// A trace of these requests.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than 4294967295 of them.
     pub fn from_records(name: impl Into<String>, records: Vec<Record>) -> Self {
-        let mut sizes: HashMap<u64, u32, RandomHash> = HashMap::default();
+        assert!(records.len() <= MOST_REQUESTS, "a trace holds at most {MOST_REQUESTS} requests");
+        let mut numbers: HashMap<u64, u32, RandomHash> = HashMap::default();
+        let mut sizes: Vec<u32> = Vec::new();
+        let mut ids = Vec::with_capacity(records.len());
         for record in &records {
-            let size = sizes.entry(record.key).or_default();
-            *size = record.size.max(*size);
+            let id = *numbers.entry(record.key).or_insert(sizes.len() as u32);
+            match sizes.get_mut(id as usize) {
+                Some(size) => *size = record.size.max(*size),
+                None => sizes.push(record.size),
+            }
+            ids.push(id);
         }
-        let unique_bytes = sizes.values().map(|size| u64::from(*size)).sum();
-        Trace { name: name.into(), records, unique_keys: sizes.len() as u64, unique_bytes }
+        let unique_bytes = sizes.iter().map(|size| u64::from(*size)).sum();
+        Trace { name: name.into(), records, ids, unique_keys: sizes.len() as u64, unique_bytes }
     }
 
     /// The file's name without its endings, or the formula.
@@ -84,6 +111,11 @@ impl Trace {
     /// The requests in order.
     pub fn records(&self) -> &[Record] {
         &self.records
+    }
+
+    /// For each request the number of its key: keys are numbered from 0 in the order in which they appear.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
     }
 
     /// How many different keys are asked for.
@@ -97,7 +129,7 @@ impl Trace {
     }
 }
 
-fn file_name(path: &str) -> String {
+pub(crate) fn file_name(path: &str) -> String {
     let name = Path::new(path).file_name().map_or(path.into(), |name| name.to_string_lossy());
     name.trim_end_matches(".zst").trim_end_matches(".trc").to_string()
 }

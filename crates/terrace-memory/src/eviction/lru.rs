@@ -2,60 +2,48 @@
 //!
 //! Decision: exact, so each hit moves its entry to the head and therefore needs the shard's write lock.
 
-use super::Policy;
-use super::queue::{Links, Queue};
+use std::sync::Arc;
+
+use super::queues::Queues;
+use super::{Hits, Marks, Policy, Setup};
 
 /// Evicts whatever was used longest ago.
 #[derive(Debug, Default)]
 pub struct Lru {
-    links: Links,
-    queue: Queue,
-    /// Slots standing in the queue.
-    known: Vec<bool>,
+    queue: Queues<1>,
 }
 
 impl Policy for Lru {
     const NAME: &'static str = "lru";
-    const EXCLUSIVE_HITS: bool = true;
+    const HITS: Hits = Hits::Exclusive;
+    type Shared = ();
 
-    fn with_capacity(_capacity: u64) -> Self {
+    fn shared(_setup: Setup) {}
+
+    fn new(_setup: Setup, _shared: &Arc<()>) -> Self {
         Lru::default()
     }
 
-    fn set_capacity(&mut self, _capacity: u64) {}
+    fn set_capacity(&mut self, _setup: Setup) {}
 
-    fn insert(&mut self, slot: u32, _hash: u64, weight: u32) {
-        crate::slab::cover(&mut self.known, slot);
-        self.known[slot as usize] = true;
-        self.queue.push_head(&mut self.links, slot, weight);
+    fn insert<M: Marks>(&mut self, slot: u32, _hash: u64, weight: u32, _marks: &M) {
+        self.queue.push_head(0, slot, weight);
     }
 
-    /// Shared access cannot reorder the queue; the engine calls [`hit_exclusive`](Policy::hit_exclusive).
-    fn hit(&self, _slot: u32) {}
-
-    fn hit_exclusive(&mut self, slot: u32) {
-        if self.knows(slot) {
-            self.queue.refresh(&mut self.links, slot);
-        }
+    fn used<M: Marks>(&mut self, slot: u32, _marks: &M) {
+        self.queue.promote(0, slot);
     }
 
     fn reweigh(&mut self, slot: u32, weight: u32) {
-        if self.knows(slot) {
-            self.queue.reweigh(&mut self.links, slot, weight);
-        }
+        self.queue.reweigh(slot, weight);
     }
 
-    fn remove(&mut self, slot: u32) {
-        if self.knows(slot) {
-            self.known[slot as usize] = false;
-            self.queue.unlink(&mut self.links, slot);
-        }
+    fn remove<M: Marks>(&mut self, slot: u32, _marks: &M) {
+        self.queue.unlink(slot);
     }
 
-    fn victim(&mut self) -> Option<u32> {
-        let slot = self.queue.tail()?;
-        self.remove(slot);
-        Some(slot)
+    fn victim<M: Marks>(&mut self, _marks: &M) -> Option<u32> {
+        self.queue.pop_tail(0)
     }
 
     fn clear(&mut self) {
@@ -63,30 +51,25 @@ impl Policy for Lru {
     }
 
     fn heap_bytes(&self) -> usize {
-        self.links.heap_bytes() + self.known.capacity()
-    }
-}
-
-impl Lru {
-    fn knows(&self, slot: u32) -> bool {
-        self.known.get(slot as usize).copied().unwrap_or(false)
+        self.queue.heap_bytes()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{PlainMarks, alone};
     use super::*;
 
     #[test]
     fn the_least_recently_used_leaves_first() {
-        let mut lru = Lru::with_capacity(4);
+        let (mut lru, marks): (Lru, _) = (alone(4), PlainMarks::new(4));
         for slot in 0..4 {
-            lru.insert(slot, 0, 1);
+            lru.insert(slot, 0, 1, &marks);
         }
-        lru.hit_exclusive(0);
-        lru.hit_exclusive(2);
-        lru.remove(3);
-        lru.hit_exclusive(3);
-        assert_eq!(std::iter::from_fn(|| lru.victim()).collect::<Vec<_>>(), [1, 0, 2]);
+        lru.used(0, &marks);
+        lru.used(2, &marks);
+        lru.remove(3, &marks);
+        lru.used(3, &marks);
+        assert_eq!(std::iter::from_fn(|| lru.victim(&marks)).collect::<Vec<_>>(), [1, 0, 2]);
     }
 }

@@ -135,7 +135,7 @@ impl Order for NaiveS3Fifo {
     fn victim(&mut self) -> Option<u8> {
         let weigh = |items: &[Item]| items.iter().map(|item| item.weight).sum::<u64>();
         let (small, total) = (weigh(&self.small), weigh(&self.small) + weigh(&self.main));
-        if small * 10 >= total
+        if small >= total / 10
             && let Some(key) = self.evict_small(total)
         {
             return Some(key);
