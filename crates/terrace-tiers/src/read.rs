@@ -62,6 +62,16 @@ enum State {
     Waiting(Wait<Outcome>, Option<Box<Again>>),
 }
 
+impl Fetch {
+    /// What was found, if nothing has to be waited for.
+    pub fn now(&mut self) -> Option<Outcome> {
+        match &mut self.0 {
+            State::Ready(outcome) => outcome.take(),
+            State::Waiting(..) => None,
+        }
+    }
+}
+
 /// A question put to somebody else's flight.
 struct Again {
     tiers: Arc<Tiers>,

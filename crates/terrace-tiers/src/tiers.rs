@@ -152,6 +152,11 @@ impl Tiers {
         &self.tasks
     }
 
+    /// Whether all stores answer in place: a read without a loader then seldom has to be waited for.
+    pub fn is_in_place(&self) -> bool {
+        self.in_place
+    }
+
     /// Whether a load or read for some key is under way.
     pub fn is_flying(&self) -> bool {
         self.flights.active() > 0

@@ -14,7 +14,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use terrace::tiers::{Ask, Codec, Decode, Freshness, Hot, HotTier, Live, Parcel, PutRequest, Tiers};
+use terrace::tiers::{Ask, Codec, Decode, Found, Freshness, Hot, HotTier, Live, Parcel, PutRequest, Tiers};
 use terrace_store::{
     Clock, CodecId, Condition, DeleteOptions, Deleted, Entry, Error, ErrorKind, Key, Namespace, Result,
     Store, Version, Written,
@@ -148,17 +148,33 @@ impl Keyspace {
         self.get_below(key).await
     }
 
+    /// The live value of a key, if nothing has to be waited for. `None` if it has to be read with
+    /// [`Keyspace::get_below`].
+    ///
+    /// # Errors
+    /// As [`Keyspace::get`].
+    pub fn get_now(&self, key: &Key) -> Option<Result<Option<Value>>> {
+        if let Some(value) = self.get_hot(key) {
+            return Some(Ok(Some(value)));
+        }
+        if !self.tiers.is_in_place() {
+            return None;
+        }
+        Some(self.tiers.fetch(key.clone(), self.ask()).now()?.map(value_of))
+    }
+
     /// The live value of a key that [`Keyspace::get_hot`] did not find.
     ///
     /// # Errors
     /// As [`Keyspace::get`].
     pub async fn get_below(&self, key: &Key) -> Result<Option<Value>> {
+        self.tiers.fetch(key.clone(), self.ask()).await.map(value_of)
+    }
+
+    fn ask(&self) -> Ask {
         // Only the hot tier, which takes what is found, wants it live.
         let codec: Option<&'static dyn Codec> = self.hot.as_ref().map(|_| &RAW as _);
-        let ask = Ask { decode: Decode { codec, retyped: false }, load: None };
-        let found = self.tiers.fetch(key.clone(), ask).await?;
-        // Redis knows nothing of stale values: to its commands they are gone.
-        Ok(found.parcel.filter(|_| !found.stale).map(|parcel| Value::of_entry(parcel.entry)))
+        Ask { decode: Decode { codec, retyped: false }, load: None }
     }
 
     /// The live value of a key, if it is in the hot tier.
@@ -298,6 +314,11 @@ impl Keyspace {
     pub async fn commit(&self) -> Result<()> {
         self.tiers.commit().await
     }
+}
+
+/// Redis knows nothing of stale values: to its commands they are gone.
+fn value_of(found: Found) -> Option<Value> {
+    found.parcel.filter(|_| !found.stale).map(|parcel| Value::of_entry(parcel.entry))
 }
 
 fn full() -> Error {

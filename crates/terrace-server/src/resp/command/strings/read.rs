@@ -24,15 +24,18 @@ impl Call<'_> {
     }
 }
 
-/// GET of a value in the hot tier: no wait, and nothing allocated but the key.
+/// GET of a value that need not be waited for.
 pub(super) fn get_now(call: &mut Call<'_>) -> Option<Reply> {
     let key = match call.key(1) {
         Ok(key) => key,
         Err(refusal) => return Some(Err(refusal)),
     };
-    let value = call.server.keyspace.get_hot(&key)?;
-    call.session.tally.read(true);
-    call.output.bulk_bytes(&value.bytes);
+    let value = match call.server.keyspace.get_now(&key)? {
+        Ok(value) => value,
+        Err(error) => return Some(Err(error.into())),
+    };
+    call.session.tally.read(value.is_some());
+    call.reply_value(value.as_ref().map(|value| &value.bytes));
     Some(Ok(()))
 }
 
