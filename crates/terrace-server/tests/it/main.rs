@@ -13,6 +13,7 @@ mod resp_docs;
 mod resp_full;
 mod resp_model;
 mod resp_parse;
+mod resp_pipeline;
 mod resp_transactions;
 mod resp_wire;
 mod world;

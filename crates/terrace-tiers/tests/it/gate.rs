@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use terrace_store::capability::{Batch, Outcome, Write};
 use terrace_store::fakes::MapStore;
 use terrace_store::{
-    BoxFuture, Capabilities, DeleteOptions, Deleted, Entry, Error, ErrorKind, Health, Key, PutOptions,
-    Result, Store, Swept, Version, Versions, Written,
+    BoxFuture, Capabilities, DeleteOptions, Deleted, Entry, Error, ErrorKind, Health, Key, Namespace,
+    PutOptions, Result, Store, Swept, Version, Versions, Written,
 };
 
 /// What happens to the next operations.
@@ -101,10 +102,10 @@ impl Store for Gate {
         })
     }
     fn put<'a>(&'a self, key: &'a Key, entry: Entry, options: PutOptions) -> BoxFuture<'a, Result<Written>> {
-        Box::pin(self.write(self.store.put(key, entry, options)))
+        Box::pin(self.write(async move { self.store.put(key, entry, options).await }))
     }
     fn delete<'a>(&'a self, key: &'a Key, options: DeleteOptions) -> BoxFuture<'a, Result<Deleted>> {
-        Box::pin(self.write(self.store.delete(key, options)))
+        Box::pin(self.write(async move { self.store.delete(key, options).await }))
     }
     fn exists<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool>> {
         self.store.exists(key)
@@ -127,8 +128,8 @@ impl Store for Gate {
     fn close(&self) -> BoxFuture<'_, Result<()>> {
         self.store.close()
     }
-    fn as_batch(&self) -> Option<&dyn terrace_store::capability::Batch> {
-        self.store.as_batch()
+    fn as_batch(&self) -> Option<&dyn Batch> {
+        self.store.as_batch().map(|_| self as _)
     }
     fn as_iterate(&self) -> Option<&dyn terrace_store::capability::Iterate> {
         self.store.as_iterate()
@@ -150,5 +151,23 @@ impl Store for Gate {
     }
     fn as_paths(&self) -> Option<&dyn terrace_store::capability::Paths> {
         self.store.as_paths()
+    }
+}
+
+impl Gate {
+    fn batch(&self) -> &dyn Batch {
+        self.store.as_batch().expect("a map store has batches")
+    }
+}
+
+impl Batch for Gate {
+    fn get_many<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Entry>>>> {
+        self.batch().get_many(keys)
+    }
+    fn apply(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<Vec<Outcome>>> {
+        Box::pin(self.write(async move { self.batch().apply(writes).await }))
+    }
+    fn clear<'a>(&'a self, namespace: Option<&'a Namespace>) -> BoxFuture<'a, Result<u64>> {
+        self.batch().clear(namespace)
     }
 }

@@ -1,6 +1,8 @@
 //! The tiers put together, on fakes and a frozen clock.
 
 #[cfg(not(shuttle))]
+mod batches;
+#[cfg(not(shuttle))]
 mod expiry;
 #[cfg(not(shuttle))]
 mod faults;

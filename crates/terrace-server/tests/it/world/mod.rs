@@ -6,7 +6,7 @@ mod ours;
 mod redis;
 mod value;
 
-pub(crate) use client::Client;
+pub(crate) use client::{Client, encode};
 pub(crate) use ours::{Ours, Setup};
 pub(crate) use redis::Redis;
 pub(crate) use value::Value;
