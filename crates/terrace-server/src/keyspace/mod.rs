@@ -227,12 +227,15 @@ impl Keyspace {
     }
 
     /// Writes several values that never end; of two for one key the later one stays. Deferred, too. Where the
-    /// authority has atomic batches all are there after a crash, or none.
+    /// authority outlives the process and has atomic batches all are there after a crash, or none.
     ///
     /// # Errors
     /// As [`Keyspace::put`]. If it is `Unknown`, so is what became of each. After another error a beginning of
     /// them may have been written: what has to make room is written one after another.
     pub async fn set_many(&self, pairs: Vec<(Key, Bytes)>) -> Result<()> {
+        if !self.prefers_batches() {
+            return self.set_each(pairs).await;
+        }
         let created_ms = self.clock().wall_ms();
         let parcel = |bytes: &Bytes| self.parcel(Entry { created_ms, ..Entry::new(bytes.clone()) });
         let writes = pairs.iter().map(|(key, bytes)| (key.clone(), parcel(bytes))).collect();
@@ -241,13 +244,21 @@ impl Keyspace {
         pairs.iter().for_each(|(key, _)| self.watches.touch(key));
         match written {
             Err(error) if error.kind() == ErrorKind::Full && !error.is_disk_full() => {
-                for (key, bytes) in pairs {
-                    let _ = Box::pin(self.set(&key, bytes, None)).await?;
-                }
-                Ok(())
+                Box::pin(self.set_each(pairs)).await
             }
             written => written,
         }
+    }
+
+    async fn set_each(&self, pairs: Vec<(Key, Bytes)>) -> Result<()> {
+        for (key, bytes) in pairs {
+            let written = match self.set_now(&key, bytes.clone()) {
+                Some(written) => written?,
+                None => Box::pin(self.set(&key, bytes, None)).await?,
+            };
+            debug_assert!(written.version().is_some(), "it was written whatever was there");
+        }
+        Ok(())
     }
 
     fn parcel(&self, entry: Entry) -> Parcel {
