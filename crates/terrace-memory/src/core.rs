@@ -185,7 +185,12 @@ impl<K, V> Core<K, V> {
     }
 
     /// The entry of a key, for a writer.
-    pub(crate) fn locate<'p, Q>(&'p self, space: &'p Space<K, V>, hash: u32, key: &Q) -> Option<Found<'p, K, V>>
+    pub(crate) fn locate<'p, Q>(
+        &'p self,
+        space: &'p Space<K, V>,
+        hash: u32,
+        key: &Q,
+    ) -> Option<Found<'p, K, V>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,

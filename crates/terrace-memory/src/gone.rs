@@ -12,6 +12,8 @@ use crate::core::Core;
 use crate::entry::Cause;
 use crate::slab::{NIL, Pair};
 
+type Rest<'s, 'a, K, V> = std::slice::Iter<'s, Evicted<'a, K, V>>;
+
 /// An entry that left the engine. It gives access to `key` and `value`.
 ///
 /// Dropping it gives them up: they are dropped when no reader can be looking at them any more, by this or a later
@@ -155,6 +157,15 @@ impl<'a, K, V> IntoIterator for Evictions<'a, K, V> {
 
     fn into_iter(self) -> Self::IntoIter {
         self.first.into_iter().chain(self.rest)
+    }
+}
+
+impl<'s, 'a, K, V> IntoIterator for &'s Evictions<'a, K, V> {
+    type Item = &'s Evicted<'a, K, V>;
+    type IntoIter = std::iter::Chain<std::option::Iter<'s, Evicted<'a, K, V>>, Rest<'s, 'a, K, V>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.first.iter().chain(&self.rest)
     }
 }
 

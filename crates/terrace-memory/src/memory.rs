@@ -21,6 +21,8 @@ use crate::sync::Mutex;
 
 /// At most so many entries wait in limbo before a writer looks whether they can be freed.
 const BATCH: u64 = 512;
+/// And at least so many, in a small cache.
+const LEAST_BATCH: u64 = 64;
 /// What may wait there, in bytes, beside a hundredth of the capacity.
 const SPARE_BYTES: u64 = 1 << 20;
 
@@ -87,7 +89,7 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
             exact: config.entry_overhead == 0,
             usual_weight: config.entry_overhead.saturating_add(1),
             limits: Limits {
-                batch: (expected / 64).clamp(16, BATCH) as u32,
+                batch: (expected / 4).clamp(LEAST_BATCH, BATCH) as u32,
                 weight: most_retired(config.capacity, least_weight, shards),
             },
         };

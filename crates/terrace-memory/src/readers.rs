@@ -72,7 +72,11 @@ impl Readers {
     fn outermost<'a>(&'a self, line: &'a Line, sequence: u64) -> Pin<'a> {
         line.sequence.store(sequence + 1, Ordering::Relaxed);
         // The store must not be put off until after what is read next. The writer's half sees to that.
-        if self.asymmetric { compiler_fence(Ordering::SeqCst) } else { fence(Ordering::SeqCst) }
+        if self.asymmetric {
+            compiler_fence(Ordering::SeqCst)
+        } else {
+            fence(Ordering::SeqCst)
+        }
         Pin { line, after: (sequence + 2) as i64, readers: self, local: PhantomData }
     }
 
@@ -121,7 +125,11 @@ impl Readers {
     /// Begins to wait for the readers of what was unlinked before. `None` if the system refuses the barrier; the
     /// caller tries again later.
     pub(crate) fn grace(&self) -> Option<Grace> {
-        if self.asymmetric { barrier::everywhere()? } else { fence(Ordering::SeqCst) }
+        if self.asymmetric {
+            barrier::everywhere()?
+        } else {
+            fence(Ordering::SeqCst)
+        }
         let pinned = self.lines().enumerate().filter_map(|(number, line)| {
             let sequence = line.sequence.load(Ordering::Acquire);
             (sequence & 1 == 1).then_some((number as u32, sequence))

@@ -73,7 +73,11 @@ impl<K, V, P: Policy> Shard<K, V, P> {
             flights: Flights::default(),
             weight: 0,
             len: 0,
-            expected: if plan.exact { usize::try_from(plan.expected).unwrap_or(usize::MAX) } else { usize::MAX },
+            expected: if plan.exact {
+                usize::try_from(plan.expected).unwrap_or(usize::MAX)
+            } else {
+                usize::MAX
+            },
         };
         let writers = Writers {
             lock: Mutex::new(state),
@@ -164,7 +168,9 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
     pub(crate) fn used(&mut self, number: u32) {
         match P::HITS {
             Hits::Mark => mark_use::<P, _, _>(self.core.slab.cell(number)),
-            Hits::Exclusive => self.with_policy(|policy, marks, names| policy.used(names.slot(number), marks)),
+            Hits::Exclusive => {
+                self.with_policy(|policy, marks, names| policy.used(names.slot(number), marks))
+            }
         }
     }
 

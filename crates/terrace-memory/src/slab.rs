@@ -199,7 +199,8 @@ impl<K, V> Slab<K, V> {
     /// A slab for about so many entries.
     pub(crate) fn new(expected: u64, usual_weight: u32) -> (Self, Space<K, V>) {
         // With some for what is in limbo.
-        let first_chunk = expected.saturating_add(expected / 8).saturating_add(2).clamp(LEAST, CHUNK as u64) as u32;
+        let first_chunk =
+            expected.saturating_add(expected / 8).saturating_add(2).clamp(LEAST, CHUNK as u64) as u32;
         let slab = Slab {
             cells: AtomicPtr::new(ptr::null_mut()),
             columns: AtomicPtr::new(ptr::null_mut()),

@@ -119,7 +119,12 @@ where
 
     /// Removes the key's entry if its live value satisfies `condition`, with nothing in between, and returns
     /// the entry. One that has expired is dropped without being asked about.
-    pub fn remove_if<Q>(&self, key: &Q, now: u64, condition: impl FnOnce(&V) -> bool) -> Option<Gone<'_, K, V>>
+    pub fn remove_if<Q>(
+        &self,
+        key: &Q,
+        now: u64,
+        condition: impl FnOnce(&V) -> bool,
+    ) -> Option<Gone<'_, K, V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -183,7 +188,9 @@ where
             if room { Ok(admitted) } else { Err(Cause::Full) }
         });
         let done = match room {
-            Ok(admitted) => self.publish(locked, found, offer, admitted, effects).map_err(|pair| (pair, Cause::Full)),
+            Ok(admitted) => {
+                self.publish(locked, found, offer, admitted, effects).map_err(|pair| (pair, Cause::Full))
+            }
             Err(cause) => Err((offer.pair, cause)),
         };
         if done.is_ok() {

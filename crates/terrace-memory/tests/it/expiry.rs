@@ -105,7 +105,10 @@ fn entries_dead_on_arrival_are_refused_and_take_the_old_value_along() {
     let cache = cache();
     let _ = cache.insert(1, 10, Options::default(), 0);
     let done = cache.insert(1, 11, ttl(50), 50);
-    assert_eq!((done.stored, done.replaced.map(|gone| gone.value), done.evicted[0].cause), (false, Some(10), Cause::Expired));
+    assert_eq!(
+        (done.stored, done.replaced.map(|gone| gone.value), done.evicted[0].cause),
+        (false, Some(10), Cause::Expired)
+    );
     assert_eq!(cache.get(&1, 50), None);
     let done = cache.insert(2, 20, idle(0), 50);
     assert_eq!((done.stored, done.evicted[0].cause), (false, Cause::Idle));

@@ -5,5 +5,6 @@ mod atomicity;
 mod concurrency;
 mod expiry;
 mod footprint;
+mod integrity;
 mod model;
 mod walking;
