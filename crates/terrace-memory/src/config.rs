@@ -20,7 +20,7 @@ const MIN_ENTRIES_PER_SHARD: u64 = 1024;
 pub struct Config {
     /// The budget all entries share, in bytes, or in entries if every entry weighs one. 0 stores nothing.
     pub capacity: u64,
-    /// How many shards share it, rounded up to a power of two and limited to 1024. `None` chooses four per
+    /// How many shards share it, rounded up to a power of two and limited to 1024. `None` chooses two per
     /// processor, but fewer for a small cache: its policy decides better over one large queue.
     pub shards: Option<usize>,
     /// What the engine adds to the weight given with each entry: [`ENTRY_OVERHEAD`] when bytes are counted,
@@ -65,7 +65,7 @@ impl Config {
         let useful = usize::try_from(entries / MIN_ENTRIES_PER_SHARD).unwrap_or(MAX_SHARDS);
         // Rounded down, so that rounding up to a power of two later changes nothing.
         let useful = if useful == 0 { 1 } else { 1 << useful.ilog2() };
-        (processors * 4).next_power_of_two().min(useful)
+        (processors * 2).next_power_of_two().min(useful)
     }
 }
 

@@ -96,7 +96,8 @@ impl Group {
     }
 
     fn empty_place(&self) -> Option<usize> {
-        (0..WIDTH).find(|place| self.tag(*place) == 0)
+        let empty = matching(&self.tags, 0);
+        (empty != 0).then(|| empty.trailing_zeros() as usize)
     }
 }
 

@@ -49,7 +49,7 @@ impl Random {
 }
 
 fn turns() -> u64 {
-    if cfg!(debug_assertions) { 30_000 } else { 300_000 }
+    if cfg!(debug_assertions) { 10_000 } else { 300_000 }
 }
 
 #[test]
@@ -294,7 +294,10 @@ fn a_panicking_drop_loses_no_other_value() {
     assert!(catch_unwind(AssertUnwindSafe(|| cache.clear())).is_err());
     cache.reclaim();
     assert_eq!((cache.len(), cache.weight(), cache.retired_weight()), (0, 0, 0));
-    assert_eq!(cache.upsert(1, 0, |_| Decision::Put(Grudge(false), Options::default())).outcome, Outcome::Stored);
+    assert_eq!(
+        cache.upsert(1, 0, |_| Decision::Put(Grudge(false), Options::default())).outcome,
+        Outcome::Stored
+    );
     cache.check().unwrap();
 }
 
