@@ -4,7 +4,7 @@
 //! Run with `RUSTFLAGS="--cfg shuttle"`; `SHUTTLE_ITERATIONS` says how many schedules each test explores.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use shuttle::thread;
 use terrace_memory::eviction::Fifo;
@@ -15,25 +15,34 @@ fn explore(scenario: impl Fn() + Send + Sync + 'static) {
     shuttle::check_random(scenario, told.unwrap_or(4000));
 }
 
-/// A value that knows its key and is dropped once.
+/// A value that knows its key and is dropped once. That it was dropped is written down outside of it, where a reader
+/// who should not be looking any more sees it.
 struct Value {
     key: u64,
     version: u64,
+    dropped: &'static AtomicBool,
     alive: Arc<AtomicI64>,
 }
 
 impl Value {
     fn new(key: u64, version: u64, alive: &Arc<AtomicI64>) -> Self {
         alive.fetch_add(1, Ordering::Relaxed);
-        Value { key, version, alive: alive.clone() }
+        Value { key, version, dropped: Box::leak(Box::default()), alive: alive.clone() }
     }
 }
 
 impl Drop for Value {
     fn drop(&mut self) {
-        assert_ne!(self.key, u64::MAX, "dropped twice");
-        self.key = u64::MAX;
+        assert!(!self.dropped.swap(true, Ordering::Relaxed), "dropped twice");
         self.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Looks at a value for long enough for a writer to unlink and free it meanwhile, if it were allowed to.
+fn linger(value: &Value, key: u64) {
+    for _ in 0..12 {
+        assert!(value.key == key && !value.dropped.load(Ordering::Relaxed), "freed while it was read");
+        thread::yield_now();
     }
 }
 
@@ -56,9 +65,7 @@ impl World {
 
     fn version(&self, key: u64) -> Option<u64> {
         self.cache.get_with(&key, 0, |value| {
-            assert_eq!(value.key, key);
-            thread::yield_now();
-            assert_eq!(value.key, key, "freed while it was read");
+            linger(value, key);
             value.version
         })
     }
@@ -203,7 +210,7 @@ fn clearing_under_readers_frees_memory_only_when_they_are_done() {
             // A read within a read.
             world.cache.get_with(&2, 0, |value| {
                 world.version(1);
-                assert_eq!(value.key, 2);
+                linger(value, 2);
             });
         });
         world.end(vec![writer, reader]);
