@@ -46,18 +46,31 @@ impl List {
     }
 }
 
+/// An index that was replaced. Not a box, which would say that nobody else looks at it.
+struct OldTable(*mut Table);
+
+// SAFETY: the index is all atomics, and this is its only owner.
+unsafe impl Send for OldTable {}
+
+impl Drop for OldTable {
+    fn drop(&mut self) {
+        // SAFETY: it came from a box, and is dropped after the time of grace, or with the engine.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
+}
+
 /// What was unlinked before some moment, and the readers that were reading then.
 struct Batch {
     /// `None` as long as the system refused the barrier.
     grace: Option<Grace>,
     cells: List,
-    tables: Vec<Box<Table>>,
+    tables: Vec<OldTable>,
 }
 
 #[derive(Default)]
 struct Retired {
     batch: Option<Batch>,
-    tables: Vec<Box<Table>>,
+    tables: Vec<OldTable>,
 }
 
 /// The limits of limbo.
@@ -226,8 +239,7 @@ impl<K, V> Core<K, V> {
 
     fn replace_table(&self, table: Table) {
         let old = self.table.swap(Box::into_raw(Box::new(table)), Ordering::AcqRel);
-        // SAFETY: it came from a box; readers may still use it, so it is kept until their grace is over.
-        self.retired.lock().tables.push(unsafe { Box::from_raw(old) });
+        self.retired.lock().tables.push(OldTable(old));
     }
 
     /// A cell that nobody else knows; `None` if every number is in use.
@@ -268,7 +280,8 @@ impl<K, V> Core<K, V> {
     pub(crate) fn retire(&self, number: u32) {
         let len = self.push(number, number, 1);
         let over = || self.retired_weight() > self.most_weight.load(Ordering::Relaxed);
-        if len >= self.batch && (len % (self.batch / 4).max(1) == 0 || len == self.batch) || over() {
+        let again = len.is_multiple_of((self.batch / 4).max(1));
+        if len >= self.batch && (again || len == self.batch) || over() {
             self.reclaim();
             if over() {
                 self.wait_while(over);
@@ -331,7 +344,7 @@ impl<K, V> Core<K, V> {
         })
     }
 
-    fn gather(&self, tables: &mut Vec<Box<Table>>) -> Option<Batch> {
+    fn gather(&self, tables: &mut Vec<OldTable>) -> Option<Batch> {
         let cells = List(self.limbo.swap(List::EMPTY.0, Ordering::AcqRel));
         let tables = std::mem::take(tables);
         let nothing = cells.first() == NIL && tables.is_empty();

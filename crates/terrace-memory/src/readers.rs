@@ -73,9 +73,9 @@ impl Readers {
         line.sequence.store(sequence + 1, Ordering::Relaxed);
         // The store must not be put off until after what is read next. The writer's half sees to that.
         if self.asymmetric {
-            compiler_fence(Ordering::SeqCst)
+            compiler_fence(Ordering::SeqCst);
         } else {
-            fence(Ordering::SeqCst)
+            fence(Ordering::SeqCst);
         }
         Pin { line, after: (sequence + 2) as i64, readers: self, local: PhantomData }
     }
@@ -126,9 +126,9 @@ impl Readers {
     /// caller tries again later.
     pub(crate) fn grace(&self) -> Option<Grace> {
         if self.asymmetric {
-            barrier::everywhere()?
+            barrier::everywhere()?;
         } else {
-            fence(Ordering::SeqCst)
+            fence(Ordering::SeqCst);
         }
         let pinned = self.lines().enumerate().filter_map(|(number, line)| {
             let sequence = line.sequence.load(Ordering::Acquire);
