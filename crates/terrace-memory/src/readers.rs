@@ -222,7 +222,7 @@ impl Pin<'_> {
 
 /// The number of each thread that ever read: small, and given on when the thread ends.
 mod threads {
-    use super::*;
+    use super::{BinaryHeap, Cell, Reverse};
 
     pub(super) const NONE: u32 = u32::MAX;
 

@@ -169,7 +169,7 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
         match P::HITS {
             Hits::Mark => mark_use::<P, _, _>(self.core.slab.cell(number)),
             Hits::Exclusive => {
-                self.with_policy(|policy, marks, names| policy.used(names.slot(number), marks))
+                self.with_policy(|policy, marks, names| policy.used(names.slot(number), marks));
             }
         }
     }
