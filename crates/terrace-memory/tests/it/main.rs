@@ -15,6 +15,8 @@ mod footprint;
 mod integrity;
 #[cfg(not(shuttle))]
 mod model;
+#[cfg(not(shuttle))]
+mod policies;
 #[cfg(shuttle)]
 mod schedules;
 #[cfg(not(shuttle))]
