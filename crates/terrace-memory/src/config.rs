@@ -20,7 +20,7 @@ const MIN_ENTRIES_PER_SHARD: u64 = 1024;
 pub struct Config {
     /// The budget all entries share, in bytes, or in entries if every entry weighs one. 0 stores nothing.
     pub capacity: u64,
-    /// How many shards share it, rounded up to a power of two and limited to 1024. `None` chooses four per
+    /// How many shards share it, rounded up to a power of two and limited to 1024. `None` chooses two per
     /// processor, but fewer for a small cache: its policy decides better over one large queue.
     pub shards: Option<usize>,
     /// What the engine adds to the weight given with each entry: [`ENTRY_OVERHEAD`] when bytes are counted,
@@ -52,15 +52,20 @@ impl Config {
         wanted.clamp(1, MAX_SHARDS).next_power_of_two()
     }
 
+    /// What an entry weighs at least, if its key and value take so many bytes in line: 1 where entries are
+    /// counted.
+    pub(crate) fn least_weight(&self, bytes: usize) -> u64 {
+        if self.entry_overhead == 0 { 1 } else { u64::from(self.entry_overhead) + bytes as u64 }
+    }
+
     fn default_shards(&self) -> usize {
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        // Small keys and values beside the overhead: a guess that only has to be right within a few times.
-        let least_weight = if self.entry_overhead == 0 { 1 } else { u64::from(self.entry_overhead) + 56 };
-        let entries = self.capacity / least_weight;
+        // Small keys and values: a guess that only has to be right within a few times.
+        let entries = self.capacity / self.least_weight(56);
         let useful = usize::try_from(entries / MIN_ENTRIES_PER_SHARD).unwrap_or(MAX_SHARDS);
         // Rounded down, so that rounding up to a power of two later changes nothing.
         let useful = if useful == 0 { 1 } else { 1 << useful.ilog2() };
-        (processors * 4).next_power_of_two().min(useful)
+        (processors * 2).next_power_of_two().min(useful)
     }
 }
 

@@ -4,6 +4,8 @@
 //! Decision: the engine calls nobody. Whatever leaves it comes back from the call that made it leave, with the
 //! cause, and the caller decides what that means.
 
+use crate::gone::{Evictions, Gone};
+
 /// How one entry is to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -103,30 +105,17 @@ impl Cause {
     }
 }
 
-/// An entry that left the engine, or was refused by it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Evicted<K, V> {
-    /// Its key.
-    pub key: K,
-    /// Its value.
-    pub value: V,
-    /// Its weight with the engine's overhead.
-    pub weight: u64,
-    /// Why it left.
-    pub cause: Cause,
-}
-
 /// What [`Memory::insert`](crate::Memory::insert) did.
 #[derive(Debug)]
 #[must_use = "entries that were evicted come back here and nowhere else"]
-pub struct Inserted<K, V> {
+pub struct Inserted<'a, K, V> {
     /// Whether the entry is now in the engine. If not, it is the last of `evicted`, with the cause, and the
     /// key holds nothing any more: an older value would be stale.
     pub stored: bool,
-    /// The value this key had before.
-    pub replaced: Option<V>,
+    /// The entry this key had before.
+    pub replaced: Option<Gone<'a, K, V>>,
     /// What had to leave. Empty (and not allocated) if nothing did.
-    pub evicted: Vec<Evicted<K, V>>,
+    pub evicted: Evictions<'a, K, V>,
 }
 
 /// What the closure of [`Memory::upsert`](crate::Memory::upsert) wants done.
@@ -156,11 +145,21 @@ pub enum Outcome {
 /// What [`Memory::upsert`](crate::Memory::upsert) did.
 #[derive(Debug)]
 #[must_use = "entries that were evicted come back here and nowhere else"]
-pub struct Upserted<K, V> {
+pub struct Upserted<'a, K, V> {
     /// What came of the decision.
     pub outcome: Outcome,
-    /// The value this key had before, if it no longer has it.
-    pub replaced: Option<V>,
+    /// The entry this key had before, if it no longer has it.
+    pub replaced: Option<Gone<'a, K, V>>,
     /// What had to leave; the refused entry itself comes last. Empty (and not allocated) if nothing did.
-    pub evicted: Vec<Evicted<K, V>>,
+    pub evicted: Evictions<'a, K, V>,
+}
+
+/// What [`Memory::get_or_insert_with`](crate::Memory::get_or_insert_with) did.
+#[derive(Debug)]
+#[must_use = "entries that were evicted come back here and nowhere else"]
+pub struct GotOrInserted<'a, K, V> {
+    /// The value: the one that was there, or the new one, stored or not.
+    pub value: V,
+    /// What came of the new one; `None` if there was no need of it.
+    pub inserted: Option<Inserted<'a, K, V>>,
 }

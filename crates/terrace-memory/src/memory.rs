@@ -1,40 +1,59 @@
 //! The engine itself: shards behind one budget.
 //!
-//! Decision: the key's hash chooses the shard, so callers on different keys rarely meet. A call holds at most
-//! one lock that it waited for; to make room in another shard it only *tries* that shard's lock, so no order
-//! of calls can deadlock. Reading is in `read`, writing in `write`, whatever walks over all entries in `sweep`.
+//! Decision: the key's hash chooses the shard, so writers on different keys rarely meet; readers meet nobody. A
+//! call holds at most one lock that it waited for; to make room in another shard it only *tries* that shard's
+//! lock, so no order of calls can deadlock. Reading is in `read`, writing in `write`, making values in `make`,
+//! whatever walks over all entries in `sweep`.
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
-
 use crate::budget::Budget;
 use crate::config::Config;
+use crate::core::Limits;
 use crate::eviction::{Policy, S3Fifo, Setup};
 use crate::hash::RandomHash;
-use crate::shard::Cell;
+use crate::readers::Readers;
+use crate::shard::{Plan, Shard};
 use crate::stats::Stats;
+use crate::sync::Mutex;
+
+/// At most so many entries wait in limbo before a writer looks whether they can be freed.
+const BATCH: u64 = 512;
+/// And at least so many, in a small cache.
+const LEAST_BATCH: u64 = 64;
+/// What may wait there, in bytes, beside a hundredth of the capacity.
+const SPARE_BYTES: u64 = 1 << 20;
 
 /// A concurrent, weighted, expiring cache.
 ///
 /// Every call that depends on time takes `now` in milliseconds of one scale of the caller's choice, which
-/// should never go back. No call blocks but for the lock of one shard; none calls back into user code except
-/// the closures given to it, the key's `Eq` and `Hash`, and `V::clone`. A closure must not call the same
-/// engine: it runs under a shard's lock and would wait for itself.
+/// should never go back. No read blocks; a write waits for the lock of one shard. None calls back into user code
+/// except the closures given to it, the key's `Eq` and `Hash`, and the `Clone` and `Drop` of keys and values.
+///
+/// Closures that only look ([`get_with`](Memory::get_with), [`scan`](Memory::scan), [`retain`](Memory::retain)) run
+/// without a lock and may call the same engine. Those that decide ([`upsert`](Memory::upsert),
+/// [`remove_if`](Memory::remove_if)) must not: they run under a shard's lock and would wait for themselves.
+///
+/// Keys and values that left are dropped a little later, when no reader can be looking at them, by whichever call
+/// finds that out; at the latest with the engine.
 ///
 /// # Guarantees
 ///
 /// * The weight of all entries that can be reached, [`weight`](Memory::weight), never passes
-///   [`capacity`](Memory::capacity), not even for a moment.
+///   [`capacity`](Memory::capacity), not even for a moment. What left and is not yet dropped is
+///   [`retired_weight`](Memory::retired_weight): at most a hundredth of the capacity and a mebibyte, unless a reader
+///   stays where it is or the caller keeps what was returned to it.
 /// * No read returns an entry that has expired at the `now` given with it.
 /// * A closure that panics leaves the engine as it was before the call.
-pub struct Memory<K, V, P = S3Fifo, S = RandomHash> {
-    pub(crate) cells: Box<[Cell<K, V, P>]>,
+pub struct Memory<K, V, P: Policy = S3Fifo, S = RandomHash> {
+    pub(crate) shards: Box<[Shard<K, V, P>]>,
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) policy: Arc<P::Shared>,
+    pub(crate) hasher: S,
     pub(crate) budget: Budget,
     pub(crate) overhead: u32,
-    pub(crate) hasher: S,
     /// Where [`advance`](Memory::advance) goes on, so that every shard has its turn.
     pub(crate) sweep: AtomicUsize,
     /// Held while the capacity changes.
@@ -60,12 +79,27 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
     pub fn with_hasher(config: Config, hasher: S) -> Self {
         let shards = config.shard_count();
         let setup = setup(config.capacity, shards);
-        let shared = Arc::new(P::shared(Setup { capacity: config.capacity, ..setup }));
+        let policy = Arc::new(P::shared(Setup { capacity: config.capacity, ..setup }));
+        let readers = Arc::new(Readers::new());
+        let least_weight = config.least_weight(size_of::<(K, V)>());
+        let expected = config.capacity / least_weight / shards as u64;
+        let plan = Plan {
+            setup,
+            expected,
+            exact: config.entry_overhead == 0,
+            usual_weight: config.entry_overhead.saturating_add(1),
+            limits: Limits {
+                batch: (expected / 4).clamp(LEAST_BATCH, BATCH) as u32,
+                weight: most_retired(config.capacity, least_weight, shards),
+            },
+        };
         Memory {
-            cells: (0..shards).map(|_| Cell::new(setup, &shared)).collect(),
+            shards: (0..shards).map(|_| Shard::new(&plan, &readers, &policy)).collect(),
+            readers,
+            policy,
+            hasher,
             budget: Budget::new(config.capacity),
             overhead: config.entry_overhead,
-            hasher,
             sweep: AtomicUsize::new(0),
             resize: Mutex::new(()),
         }
@@ -73,7 +107,7 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
 
     /// How many entries are held. Those that have expired but were not collected yet are counted.
     pub fn len(&self) -> usize {
-        self.cells.iter().map(|cell| cell.len.load(Ordering::Relaxed)).sum()
+        self.shards.iter().map(|shard| shard.writers.len.load(Ordering::Relaxed)).sum()
     }
 
     /// Whether no entry is held.
@@ -91,33 +125,56 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
         self.budget.capacity()
     }
 
-    /// How many shards there are.
-    pub fn shards(&self) -> usize {
-        self.cells.len()
+    /// The weight of entries that left and are not yet dropped, because a reader may be looking at them, they are
+    /// too few to be worth the asking, or the caller still holds them.
+    pub fn retired_weight(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.core.retired_weight()).sum()
     }
 
-    /// The counters, added up over the shards.
+    /// Drops what left and can be dropped.
+    ///
+    /// # Cost
+    ///
+    /// A barrier on all threads, a few microseconds, for each shard that has anything.
+    pub fn reclaim(&self) {
+        for shard in &self.shards {
+            shard.core.reclaim();
+        }
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// What the shards' policies share.
+    pub fn policy(&self) -> &P::Shared {
+        &self.policy
+    }
+
+    /// The counters, added up over shards and threads.
     pub fn stats(&self) -> Stats {
         let mut sum = Stats::default();
-        for cell in &self.cells {
-            cell.counters.add_to(&mut sum);
+        (sum.hits, sum.misses) = self.readers.counts();
+        for shard in &self.shards {
+            shard.writers.counters.add_to(&mut sum);
         }
         sum
     }
 
-    /// The bytes the engine's own structures occupy on the heap: slots with keys and values in line, hash
-    /// tables, queues, ghosts and timers, but not what keys and values point to.
+    /// The bytes the engine's own structures occupy on the heap: cells with keys and values in line, the index,
+    /// queues, ghosts and timers, but not what keys and values point to.
     ///
     /// # Cost
     ///
-    /// A read lock of each shard, one after another.
+    /// The lock of each shard, one after another.
     pub fn footprint(&self) -> u64 {
-        let cells = self.cells.len() * size_of::<Cell<K, V, P>>();
-        let heap: usize = self.cells.iter().map(|cell| cell.lock.read().heap_bytes()).sum();
-        (cells + heap) as u64
+        let shards = self.shards.len() * size_of::<Shard<K, V, P>>();
+        let heap: usize = self.shards.iter().map(|shard| shard.lock().heap_bytes()).sum();
+        (shards + heap + self.readers.heap_bytes()) as u64
     }
 
-    /// Compares everything the engine knows twice: weights, counts, the table and the slots. Finding a
+    /// Compares everything the engine knows twice: weights, counts, the index and the cells. Finding a
     /// difference means a defect here.
     ///
     /// # Errors
@@ -129,10 +186,10 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
     /// Visits every entry, a shard at a time; for tests, with no writer at work.
     pub fn check(&self) -> Result<(), String> {
         let mut weight = 0;
-        for cell in &self.cells {
-            let shard = cell.lock.read();
-            shard.check()?;
-            weight += shard.weight;
+        for shard in &self.shards {
+            let locked = shard.lock();
+            locked.check()?;
+            weight += locked.state.weight;
         }
         if weight == self.weight() {
             return Ok(());
@@ -141,16 +198,23 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
     }
 
     #[inline]
-    pub(crate) fn cell_of(&self, hash: u64) -> (usize, &Cell<K, V, P>) {
-        // The table uses the lowest and the seven highest bits; these are neither.
-        let index = (hash >> 40) as usize & (self.cells.len() - 1);
-        (index, &self.cells[index])
+    pub(crate) fn shard_of(&self, hash: u64) -> (usize, &Shard<K, V, P>) {
+        // The index uses the lower half; these bits are in the upper.
+        let index = (hash >> 40) as usize & (self.shards.len() - 1);
+        (index, &self.shards[index])
     }
 }
 
 /// What the policy of one of so many shards is made for.
 pub(crate) fn setup(capacity: u64, shards: usize) -> Setup {
     Setup { capacity: capacity / shards as u64, total: capacity, shards, seed: 1 }
+}
+
+/// How much each of so many shards may leave in limbo.
+pub(crate) fn most_retired(capacity: u64, least_weight: u64, shards: usize) -> u64 {
+    // A mebibyte is so many entries, where entries are counted.
+    let spare = if least_weight == 1 { SPARE_BYTES / 64 } else { SPARE_BYTES };
+    (capacity / 100).saturating_add(spare) / shards as u64
 }
 
 impl<K, V, P: Policy, S: BuildHasher> Memory<K, V, P, S> {

@@ -1,16 +1,18 @@
-//! Reading: one hash, one shard, no allocation.
+//! Reading: one hash, two cache lines, no lock, no allocation.
 //!
-//! Decision: a hit takes a read lock only and marks its use through the policy's atomics, unless the policy
-//! must reorder a queue on every hit. An entry that is found expired is left for a writer or the timers to
-//! take out, because taking it out would need the write lock.
+//! Decision: a hit pins with a plain store to a line of its own thread, finds the entry, and marks its use with a
+//! store only if that changes anything; unless the policy must reorder a queue on every hit, which takes the
+//! shard's lock. An entry that is found expired is left for a writer or the timers to take out.
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
+use crate::core::Found;
 use crate::entry::Meta;
 use crate::eviction::{Hits, Policy};
 use crate::memory::Memory;
-use crate::shard::Shard;
+use crate::shard::{Shard, index_hash, mark_use, meta};
+use crate::slab::flag;
 
 impl<K, V, P, S> Memory<K, V, P, S>
 where
@@ -22,8 +24,8 @@ where
     ///
     /// # Cost
     ///
-    /// One hash, one read lock (a write lock if the policy has
-    /// [exclusive hits](Hits::Exclusive)), the clone. Allocates nothing itself.
+    /// One hash and the clone; a lock only if the policy has [exclusive hits](Hits::Exclusive). Allocates nothing
+    /// itself, and never waits.
     #[inline]
     pub fn get<Q>(&self, key: &Q, now: u64) -> Option<V>
     where
@@ -34,8 +36,10 @@ where
         self.get_with(key, now, V::clone)
     }
 
-    /// What `read` makes of the key's value, which it sees under the shard's lock. Counts as a use, and as a
-    /// hit or a miss.
+    /// What `read` makes of the key's value, which it sees where it is. Counts as a use, and as a hit or a miss.
+    ///
+    /// No lock is held while `read` runs, but whatever leaves the engine meanwhile is kept until it returns, so it
+    /// should not take long.
     #[inline]
     pub fn get_with<Q, R>(&self, key: &Q, now: u64, read: impl FnOnce(&V) -> R) -> Option<R>
     where
@@ -43,26 +47,32 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash(key);
-        let (_, cell) = self.cell_of(hash);
-        let answer = if P::HITS == Hits::Exclusive {
-            let mut shard = cell.lock.write();
-            let answer = use_exclusively(&mut shard, hash, key, now, read);
-            if answer.is_none() {
-                shard.policy.miss(hash);
+        let (_, shard) = self.shard_of(hash);
+        let pin = self.readers.pin();
+        let found = shard.core.find(&pin, index_hash(hash), key).filter(|found| found.dead(now).is_none());
+        pin.count(found.is_some());
+        if P::samples(&self.policy, hash) {
+            self.observe(hash, found.as_ref());
+        }
+        let Some(found) = found else {
+            if P::HITS == Hits::Exclusive {
+                shard.lock().state.policy.miss(hash);
             }
-            answer
-        } else {
-            let shard = cell.lock.read();
-            if let Some((slot, entry)) = shard.live(hash, key, now) {
-                shard.touch(slot, entry, now);
-                Some(read(&entry.value))
-            } else {
-                None
-            }
+            return None;
         };
-        let counter = if answer.is_some() { &cell.counters.hits } else { &cell.counters.misses };
-        counter.add(1);
-        answer
+        match P::HITS {
+            Hits::Mark => mark_use::<P, _, _>(found.cell),
+            Hits::Exclusive => use_exclusively(shard, &found),
+        }
+        found.touch(now);
+        Some(read(&found.pair().value))
+    }
+
+    #[cold]
+    fn observe(&self, hash: u64, found: Option<&Found<'_, K, V>>) {
+        let usual = self.overhead.saturating_add(1);
+        let weight = found.map_or(usual, Found::weight);
+        P::observe(&self.policy, hash, weight, found.is_some());
     }
 
     /// A clone of the key's value, without counting as a use, a hit or a miss.
@@ -76,16 +86,17 @@ where
     }
 
     /// What `read` makes of the key's value and what the engine knows about it, without counting as a use, a
-    /// hit or a miss.
+    /// hit or a miss. As with [`get_with`](Memory::get_with), no lock is held.
     pub fn peek_with<Q, R>(&self, key: &Q, now: u64, read: impl FnOnce(&V, Meta) -> R) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash(key);
-        let shard = self.cell_of(hash).1.lock.read();
-        let (slot, entry) = shard.live(hash, key, now)?;
-        Some(read(&entry.value, shard.meta(slot, entry)))
+        let core = &self.shard_of(hash).1.core;
+        let pin = self.readers.pin();
+        let found = core.find(&pin, index_hash(hash), key).filter(|found| found.dead(now).is_none())?;
+        Some(read(&found.pair().value, meta(core, found.number)))
     }
 
     /// Whether the key has a live entry, without counting as a use, a hit or a miss.
@@ -95,26 +106,16 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash(key);
-        self.cell_of(hash).1.lock.read().live(hash, key, now).is_some()
+        let pin = self.readers.pin();
+        let found = self.shard_of(hash).1.core.find(&pin, index_hash(hash), key);
+        found.is_some_and(|found| found.dead(now).is_none())
     }
 }
 
-fn use_exclusively<K, V, P, Q, R>(
-    shard: &mut Shard<K, V, P>,
-    hash: u64,
-    key: &Q,
-    now: u64,
-    read: impl FnOnce(&V) -> R,
-) -> Option<R>
-where
-    K: Borrow<Q>,
-    Q: Eq + ?Sized,
-    P: Policy,
-{
-    let (slot, entry) = shard.live(hash, key, now)?;
-    if entry.timed {
-        shard.wheel.touch(slot, now);
+/// Tells the policy of a hit, unless the entry has left since it was found.
+fn use_exclusively<K, V, P: Policy>(shard: &Shard<K, V, P>, found: &Found<'_, K, V>) {
+    let mut locked = shard.lock();
+    if found.cell.is(flag::LIVE) {
+        locked.used(found.number);
     }
-    shard.policy.used(slot, &shard.marks);
-    shard.slab.get(slot).map(|entry| read(&entry.value))
 }

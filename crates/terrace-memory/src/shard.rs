@@ -1,281 +1,386 @@
-//! One shard: a hash table of slots, the slots themselves, the policy's queues and the timers.
+//! One shard: what readers share, and the writers' part: the policy, the timers, and who has which slot.
 //!
-//! Decision: everything here runs under the shard's lock and knows nothing of the budget; weights are released
-//! by whoever takes an entry out. The table stores slots only, and each entry keeps its hash, so that growing
-//! the table and evicting never hash a key again.
+//! Decision: everything that changes runs under the shard's lock and knows nothing of the budget; weights are
+//! released by whoever takes an entry out. An entry's cell never changes while it is reachable: a replaced value
+//! is a new cell in the old one's place. Cells keep 32 bits of the hash, so that growing the index and evicting
+//! never hash a key again.
 
-use std::borrow::Borrow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use hashbrown::HashTable;
-use parking_lot::RwLock;
-
+use crate::core::{Core, Limits};
 use crate::entry::{Cause, Meta};
 use crate::eviction::{Hits, Marks, Policy, Setup};
-use crate::slab::{Slab, cover};
+use crate::flight::Flights;
+use crate::names::Names;
+use crate::readers::Readers;
+use crate::slab::{Pair, Space, flag};
 use crate::stats::Counters;
+use crate::sync::{Mutex, MutexGuard};
 use crate::wheel::{Lifetime, Wheel};
 
-/// A shard with its lock and what may be read without it, on cache lines of its own.
+/// How many timers a writer looks at before it asks the policy for a victim.
+const STEPS_BEFORE_EVICTION: usize = 8;
+
+/// A shard. What readers need stands on cache lines of its own.
 #[repr(align(128))]
-pub(crate) struct Cell<K, V, P> {
-    pub(crate) lock: RwLock<Shard<K, V, P>>,
+pub(crate) struct Shard<K, V, P> {
+    pub(crate) core: Core<K, V>,
+    pub(crate) writers: Writers<K, V, P>,
+}
+
+/// What writers need.
+#[repr(align(128))]
+pub(crate) struct Writers<K, V, P> {
+    lock: Mutex<State<K, V, P>>,
     pub(crate) counters: Counters,
     pub(crate) len: AtomicUsize,
     pub(crate) weight: AtomicU64,
 }
 
-impl<K, V, P: Policy> Cell<K, V, P> {
-    pub(crate) fn new(setup: Setup, shared: &Arc<P::Shared>) -> Self {
-        Cell {
-            lock: RwLock::new(Shard::new(setup, shared)),
+/// What is under the lock.
+pub(crate) struct State<K, V, P> {
+    pub(crate) space: Space<K, V>,
+    pub(crate) policy: P,
+    pub(crate) wheel: Wheel,
+    pub(crate) names: Names,
+    pub(crate) flights: Flights,
+    pub(crate) weight: u64,
+    pub(crate) len: usize,
+    /// The number of entries this shard will hold when it is full, if that can be known.
+    expected: usize,
+}
+
+/// How a shard is made.
+pub(crate) struct Plan {
+    pub(crate) setup: Setup,
+    /// Entries it will hold, roughly.
+    pub(crate) expected: u64,
+    /// Whether that is known rather than guessed.
+    pub(crate) exact: bool,
+    pub(crate) usual_weight: u32,
+    pub(crate) limits: Limits,
+}
+
+impl<K, V, P: Policy> Shard<K, V, P> {
+    pub(crate) fn new(plan: &Plan, readers: &Arc<Readers>, shared: &Arc<P::Shared>) -> Self {
+        let (core, space) = Core::new(readers.clone(), plan.expected, plan.usual_weight, plan.limits);
+        let state = State {
+            space,
+            policy: P::new(plan.setup, shared),
+            wheel: Wheel::default(),
+            names: Names::default(),
+            flights: Flights::default(),
+            weight: 0,
+            len: 0,
+            expected: if plan.exact {
+                usize::try_from(plan.expected).unwrap_or(usize::MAX)
+            } else {
+                usize::MAX
+            },
+        };
+        let writers = Writers {
+            lock: Mutex::new(state),
             counters: Counters::default(),
             len: AtomicUsize::new(0),
             weight: AtomicU64::new(0),
-        }
-    }
-
-    /// Called under the write lock after anything that changed them.
-    pub(crate) fn publish_totals(&self, shard: &Shard<K, V, P>) {
-        self.len.store(shard.slab.len(), Ordering::Relaxed);
-        self.weight.store(shard.weight, Ordering::Relaxed);
+        };
+        Shard { core, writers }
     }
 }
 
-pub(crate) struct Entry<K, V> {
-    pub(crate) hash: u64,
-    pub(crate) weight: u32,
-    pub(crate) timed: bool,
-    pub(crate) pinned: bool,
-    pub(crate) key: K,
-    pub(crate) value: V,
-}
-
-/// The policy's mark of each slot.
-#[derive(Default)]
-pub(crate) struct Bytes(Vec<AtomicU8>);
-
-impl Bytes {
-    /// Sees to it that this slot has a mark. Slots come into use one after another.
-    fn cover(&mut self, slot: u32) {
-        cover(&mut self.0, slot);
+impl<K, V, P> Shard<K, V, P> {
+    pub(crate) fn lock(&self) -> Locked<'_, K, V, P> {
+        Locked { core: &self.core, writers: &self.writers, state: self.writers.lock.lock() }
     }
 
+    pub(crate) fn try_lock(&self) -> Option<Locked<'_, K, V, P>> {
+        let state = self.writers.lock.try_lock()?;
+        Some(Locked { core: &self.core, writers: &self.writers, state })
+    }
+}
+
+impl<K, V, P> Drop for Shard<K, V, P> {
+    fn drop(&mut self) {
+        self.core.dismantle(&mut self.writers.lock.get_mut().space);
+    }
+}
+
+/// The marks of a shard's entries, as its policy sees them.
+struct CellMarks<'a, K, V> {
+    core: &'a Core<K, V>,
+    names: &'a Names,
+}
+
+impl<K, V> Marks for CellMarks<'_, K, V> {
     #[inline]
-    fn hit<P: Policy>(&self, slot: u32) {
-        let Some(mark) = self.0.get(slot as usize) else { return };
-        let before = mark.load(Ordering::Relaxed);
-        let after = P::on_hit(before);
-        // Two hits at once may count as one. That is cheaper than an atomic change and harms nothing.
-        if after != before {
-            mark.store(after, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Marks for Bytes {
     fn get(&self, slot: u32) -> u8 {
-        self.0.get(slot as usize).map_or(0, |mark| mark.load(Ordering::Relaxed))
+        self.core.slab.cell(self.names.cell(slot)).mark.load(Ordering::Relaxed)
     }
 
+    #[inline]
     fn set(&self, slot: u32, mark: u8) {
-        if let Some(place) = self.0.get(slot as usize) {
-            place.store(mark, Ordering::Relaxed);
-        }
+        self.core.slab.cell(self.names.cell(slot)).mark.store(mark, Ordering::Relaxed);
     }
 }
 
-pub(crate) struct Shard<K, V, P> {
-    table: HashTable<u32>,
-    pub(crate) slab: Slab<Entry<K, V>>,
-    pub(crate) policy: P,
-    pub(crate) marks: Bytes,
-    pub(crate) wheel: Wheel,
-    pub(crate) weight: u64,
+/// A shard whose lock is held.
+pub(crate) struct Locked<'a, K, V, P> {
+    pub(crate) core: &'a Core<K, V>,
+    pub(crate) writers: &'a Writers<K, V, P>,
+    pub(crate) state: MutexGuard<'a, State<K, V, P>>,
 }
 
-/// How many timers a writer looks at before it asks the policy for a victim.
-const STEPS_BEFORE_EVICTION: usize = 8;
+/// A value on its way into a cell.
+pub(crate) struct Incoming<K, V> {
+    pub(crate) hash: u64,
+    pub(crate) pair: Pair<K, V>,
+    pub(crate) weight: u32,
+    pub(crate) pinned: bool,
+    pub(crate) lifetime: Lifetime,
+}
 
-impl<K, V, P: Policy> Shard<K, V, P> {
-    fn new(setup: Setup, shared: &Arc<P::Shared>) -> Self {
-        Shard {
-            table: HashTable::new(),
-            slab: Slab::default(),
-            policy: P::new(setup, shared),
-            marks: Bytes::default(),
-            wheel: Wheel::default(),
-            weight: 0,
-        }
+/// The part of a hash that the index goes by. The shard is chosen by other bits.
+#[inline]
+pub(crate) fn index_hash(hash: u64) -> u32 {
+    hash as u32
+}
+
+impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
+    /// Lets everybody see the totals. Called after anything that changed them.
+    pub(crate) fn publish_totals(&self) {
+        self.writers.len.store(self.state.len, Ordering::Relaxed);
+        self.writers.weight.store(self.state.weight, Ordering::Relaxed);
     }
 
-    #[inline]
-    pub(crate) fn find<Q>(&self, hash: u64, key: &Q) -> Option<u32>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let slab = &self.slab;
-        let same = |slot: &u32| slab.get(*slot).is_some_and(|entry| entry.key.borrow() == key);
-        self.table.find(hash, same).copied()
+    /// Why the live entry in this cell is dead, if it is.
+    pub(crate) fn dead(&self, number: u32, now: u64) -> Option<Cause> {
+        self.core.entry(&self.state.space, number).dead(now)
     }
 
-    /// The live entry of a key.
-    #[inline]
-    pub(crate) fn live<Q>(&self, hash: u64, key: &Q, now: u64) -> Option<(u32, &Entry<K, V>)>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let slot = self.find(hash, key)?;
-        let entry = self.slab.get(slot)?;
-        (!entry.timed || self.wheel.dead(slot, now).is_none()).then_some((slot, entry))
+    /// Runs the policy with the marks it needs.
+    fn with_policy<R>(&mut self, work: impl FnOnce(&mut P, &CellMarks<'_, K, V>, &Names) -> R) -> R {
+        let State { policy, names, .. } = &mut *self.state;
+        work(policy, &CellMarks { core: self.core, names }, names)
     }
 
-    /// Why the entry in this slot is dead, if it is.
-    #[inline]
-    pub(crate) fn dead(&self, slot: u32, now: u64) -> Option<Cause> {
-        if self.slab.get(slot)?.timed { self.wheel.dead(slot, now) } else { None }
-    }
-
-    pub(crate) fn meta(&self, slot: u32, entry: &Entry<K, V>) -> Meta {
-        let lifetime = if entry.timed { self.wheel.lifetime(slot) } else { Lifetime::default() };
-        Meta {
-            weight: u64::from(entry.weight),
-            expires_at: lifetime.expires_at,
-            idle: lifetime.idle,
-            pinned: entry.pinned,
-        }
-    }
-
-    /// Notes a use of an entry under shared access.
-    #[inline]
-    pub(crate) fn touch(&self, slot: u32, entry: &Entry<K, V>, now: u64) {
-        self.marks.hit::<P>(slot);
-        if entry.timed {
-            self.wheel.touch(slot, now);
-        }
-    }
-
-    /// Notes a use of an entry under the write lock.
-    pub(crate) fn used(&mut self, slot: u32) {
+    /// Notes a use of a live entry by a writer.
+    pub(crate) fn used(&mut self, number: u32) {
         match P::HITS {
-            Hits::Mark => self.marks.hit::<P>(slot),
-            Hits::Exclusive => self.policy.used(slot, &self.marks),
-        }
-    }
-
-    /// Adds an entry under a key that has none.
-    pub(crate) fn add(&mut self, entry: Entry<K, V>, lifetime: Lifetime, now: u64) {
-        let Entry { hash, weight, pinned, .. } = entry;
-        let slot = self.slab.insert(entry);
-        let slab = &self.slab;
-        self.table.insert_unique(hash, slot, |slot| slab.get(*slot).map_or(0, |entry| entry.hash));
-        if !pinned {
-            self.marks.cover(slot);
-            self.policy.insert(slot, hash, weight, &self.marks);
-        }
-        self.weight += u64::from(weight);
-        self.set_lifetime(slot, lifetime, now);
-    }
-
-    /// Gives a key's entry another value and returns the old one.
-    pub(crate) fn replace(&mut self, slot: u32, new: Replacement<V>, now: u64) -> Option<V> {
-        let entry = self.slab.get_mut(slot)?;
-        let old = std::mem::replace(&mut entry.value, new.value);
-        self.weight = self.weight - u64::from(entry.weight) + u64::from(new.weight);
-        entry.weight = new.weight;
-        let hash = entry.hash;
-        match (std::mem::replace(&mut entry.pinned, new.pinned), new.pinned) {
-            (false, false) => self.policy.reweigh(slot, new.weight),
-            (false, true) => self.policy.remove(slot, &self.marks),
-            (true, false) => {
-                self.marks.cover(slot);
-                self.policy.insert(slot, hash, new.weight, &self.marks);
+            Hits::Mark => mark_use::<P, _, _>(self.core.slab.cell(number)),
+            Hits::Exclusive => {
+                self.with_policy(|policy, marks, names| policy.used(names.slot(number), marks));
             }
-            (true, true) => {}
         }
-        self.set_lifetime(slot, new.lifetime, now);
-        Some(old)
     }
 
-    pub(crate) fn set_lifetime(&mut self, slot: u32, lifetime: Lifetime, now: u64) {
-        let Some(entry) = self.slab.get_mut(slot) else { return };
+    /// Adds an entry under a key that has none. `false`, and the entry back, if every number is in use.
+    pub(crate) fn add(&mut self, new: Incoming<K, V>, now: u64) -> Result<(), Pair<K, V>> {
+        self.grow();
+        let Some(number) = self.core.take_cell(&mut self.state.space) else { return Err(new.pair) };
+        let (hash, weight) = (new.hash, new.weight);
+        self.fill(number, new, 0, now);
+        if !self.core.slab.cell(number).is(flag::PINNED) {
+            self.with_policy(|policy, marks, names| policy.insert(names.slot(number), hash, weight, marks));
+        }
+        self.core.table(&self.state.space).insert(index_hash(hash), number);
+        self.state.weight += u64::from(weight);
+        self.state.len += 1;
+        Ok(())
+    }
+
+    /// Puts a new cell in a live entry's place. The old cell is the caller's then, and its weight is not yet
+    /// released.
+    pub(crate) fn replace(&mut self, old: u32, new: Incoming<K, V>, now: u64) -> Result<(), Pair<K, V>> {
+        let Some(number) = self.core.take_cell(&mut self.state.space) else { return Err(new.pair) };
+        let (hash, weight, pinned) = (new.hash, new.weight, new.pinned);
+        let cell = self.core.slab.cell(old);
+        let (was_pinned, before) = (cell.is(flag::PINNED), self.core.slab.weight(old));
+        if cell.is(flag::TIMED) {
+            self.state.wheel.disarm(old);
+        }
+        self.fill(number, new, cell.mark.load(Ordering::Relaxed), now);
+        self.state.names.exchange(old, number);
+        self.core.table(&self.state.space).exchange(index_hash(hash), old, number);
+        cell.set(flag::LIVE, false);
+        self.core.count_unlinked(u64::from(before));
+        self.state.weight = self.state.weight - u64::from(before) + u64::from(weight);
+        self.with_policy(|policy, marks, names| {
+            let slot = names.slot(number);
+            match (was_pinned, pinned) {
+                (false, false) if before == weight => {}
+                (false, false) => policy.reweigh(slot, weight),
+                (false, true) => policy.remove(slot, marks),
+                (true, false) => policy.insert(slot, hash, weight, marks),
+                (true, true) => {}
+            }
+        });
+        Ok(())
+    }
+
+    /// Fills a fresh cell, which nobody can find yet.
+    fn fill(&mut self, number: u32, new: Incoming<K, V>, mark: u8, now: u64) {
+        self.core.slab.set_weight(number, new.weight);
+        let pinned = if new.pinned { flag::PINNED } else { 0 };
+        let timed = if new.lifetime.ends() { flag::TIMED } else { 0 };
+        if timed != 0 {
+            let (columns, place) = self.core.slab.columns(number);
+            columns.set_lifetime(place, new.lifetime, now);
+        }
+        self.core.fill(number, new.pair, index_hash(new.hash), mark, flag::LIVE | pinned | timed);
+        if timed != 0 {
+            let State { wheel, .. } = &mut *self.state;
+            wheel.arm(&self.core.slab, number, now);
+        }
+    }
+
+    /// Gives a live entry another lifetime.
+    pub(crate) fn set_lifetime(&mut self, number: u32, lifetime: Lifetime, now: u64) {
+        let cell = self.core.slab.cell(number);
+        let (columns, place) = self.core.slab.columns(number);
+        columns.set_lifetime(place, lifetime, now);
+        // The flag after the times, so that whoever sees it sees them.
+        cell.set(flag::TIMED, lifetime.ends());
         if lifetime.ends() {
-            entry.timed = true;
-            self.wheel.arm(slot, lifetime, now);
-        } else if std::mem::replace(&mut entry.timed, false) {
-            self.wheel.disarm(slot);
+            self.state.wheel.arm(&self.core.slab, number, now);
+        } else {
+            self.state.wheel.disarm(number);
         }
     }
 
-    /// Takes an entry out of everything. The caller releases its weight.
-    pub(crate) fn take(&mut self, slot: u32) -> Option<Entry<K, V>> {
-        let entry = self.slab.remove(slot)?;
-        if let Ok(found) = self.table.find_entry(entry.hash, |other| *other == slot) {
-            found.remove();
+    /// Makes the index larger if one more would not fit.
+    fn grow(&mut self) {
+        let table = self.core.table(&self.state.space);
+        if table.len() < table.room() {
+            return;
         }
-        if !entry.pinned {
-            self.policy.remove(slot, &self.marks);
+        let (room, expected) = (table.room(), self.state.expected);
+        let larger = room + room / 2 + 8;
+        // Where the end can be foreseen the last step goes there and no further.
+        let last = expected.saturating_add(expected / 64).saturating_add(8);
+        let room = if room < last && larger.saturating_add(larger / 4) > last { last } else { larger };
+        self.core.rebuild(&mut self.state.space, room);
+    }
+
+    /// Takes a live entry out of everything, and returns its weight. The cell is the caller's then; the caller
+    /// releases the weight.
+    pub(crate) fn take(&mut self, number: u32) -> u32 {
+        let cell = self.core.slab.cell(number);
+        self.core.table(&self.state.space).remove(cell.word(), number);
+        cell.set(flag::LIVE, false);
+        if !cell.is(flag::PINNED) {
+            self.with_policy(|policy, marks, names| policy.remove(names.slot(number), marks));
         }
-        if entry.timed {
-            self.wheel.disarm(slot);
+        if cell.is(flag::TIMED) {
+            self.state.wheel.disarm(number);
         }
-        self.weight -= u64::from(entry.weight);
-        Some(entry)
+        let weight = self.core.slab.weight(number);
+        self.core.count_unlinked(u64::from(weight));
+        self.state.weight -= u64::from(weight);
+        self.state.len -= 1;
+        weight
     }
 
     /// The entry that should leave next, and why: a dead one if the timers have one at hand, else the policy's
-    /// choice. It is still in its slot.
+    /// choice. It is still in its cell.
     pub(crate) fn victim(&mut self, now: u64) -> Option<(u32, Cause)> {
         let mut steps = STEPS_BEFORE_EVICTION;
-        if let Some(dead) = self.wheel.expire(now, &mut steps) {
+        if let Some(dead) = self.expire(now, &mut steps) {
             return Some(dead);
         }
-        let slot = self.policy.victim(&self.marks)?;
-        Some((slot, self.dead(slot, now).unwrap_or(Cause::Capacity)))
+        let slot = self.with_policy(|policy, marks, _| policy.victim(marks))?;
+        let number = self.state.names.cell(slot);
+        Some((number, self.dead(number, now).unwrap_or(Cause::Capacity)))
     }
 
-    /// Empties the shard, gives its memory back, and returns what it held.
-    pub(crate) fn drain(&mut self) -> (Slab<Entry<K, V>>, u64) {
-        self.table = HashTable::new();
-        self.policy.clear();
-        self.marks = Bytes::default();
-        self.wheel.clear();
-        (std::mem::take(&mut self.slab), std::mem::take(&mut self.weight))
+    /// The next entry that the timers find dead.
+    pub(crate) fn expire(&mut self, now: u64, steps: &mut usize) -> Option<(u32, Cause)> {
+        self.state.wheel.expire(&self.core.slab, now, steps)
+    }
+
+    /// Empties the shard. Returns the cells, in a chain of so many, and their weight.
+    pub(crate) fn drain(&mut self) -> Drained {
+        self.core.empty_table(&mut self.state.space);
+        let mut drained = Drained { chain: None, len: 0, weight: self.state.weight };
+        for number in self.core.slab.numbers(&self.state.space) {
+            let cell = self.core.slab.cell(number);
+            if cell.is(flag::LIVE) {
+                cell.set(flag::LIVE, false);
+                let (first, last) = drained.chain.unwrap_or((crate::slab::NIL, number));
+                cell.set_word(first);
+                drained.chain = Some((number, last));
+                drained.len += 1;
+            }
+        }
+        self.core.count_unlinked(drained.weight);
+        let state = &mut *self.state;
+        state.policy.clear();
+        state.wheel.clear();
+        state.names = Names::default();
+        (state.weight, state.len) = (0, 0);
+        drained
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.table.allocation_size()
-            + self.slab.heap_bytes()
-            + self.policy.heap_bytes()
-            + self.marks.0.capacity()
-            + self.wheel.heap_bytes()
+        let State { policy, wheel, names, space, .. } = &*self.state;
+        self.core.heap_bytes(space) + policy.heap_bytes() + wheel.heap_bytes() + names.heap_bytes()
     }
 
     /// Everything that must agree, compared entry by entry. For tests.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let weight: u64 = self.slab.iter().map(|(_, entry)| u64::from(entry.weight)).sum();
-        if weight != self.weight {
-            return Err(format!("entries weigh {weight}, the shard says {}", self.weight));
-        }
-        if self.table.len() != self.slab.len() {
-            return Err(format!("{} slots in the table, {} in use", self.table.len(), self.slab.len()));
-        }
-        for (slot, entry) in self.slab.iter() {
-            if self.table.find(entry.hash, |other| *other == slot).is_none() {
-                return Err(format!("slot {slot} is not in the table"));
+        let (mut weight, mut len) = (0, 0);
+        let table = self.core.table(&self.state.space);
+        for number in self.core.slab.numbers(&self.state.space) {
+            let cell = self.core.slab.cell(number);
+            if !cell.is(flag::LIVE) {
+                continue;
             }
+            weight += u64::from(self.core.slab.weight(number));
+            len += 1;
+            if table.find(cell.word(), |other| (other == number).then_some(())).is_none() {
+                return Err(format!("cell {number} is not in the table"));
+            }
+        }
+        if (weight, len) != (self.state.weight, self.state.len) {
+            let State { weight: said, len: counted, .. } = &*self.state;
+            return Err(format!("{len} entries weigh {weight}, the shard says {counted} and {said}"));
+        }
+        if table.len() != len {
+            return Err(format!("{} cells in the table, {len} in use", table.len()));
         }
         Ok(())
     }
 }
 
-/// What takes an old value's place.
-pub(crate) struct Replacement<V> {
-    pub(crate) value: V,
-    pub(crate) weight: u32,
-    pub(crate) pinned: bool,
-    pub(crate) lifetime: Lifetime,
+/// What [`Locked::drain`] took out.
+pub(crate) struct Drained {
+    /// First and last of a chain of cells.
+    pub(crate) chain: Option<(u32, u32)>,
+    pub(crate) len: u32,
+    pub(crate) weight: u64,
+}
+
+/// Marks a use, with a store only if that changes anything.
+#[inline]
+pub(crate) fn mark_use<P: Policy, K, V>(cell: &crate::slab::Cell<K, V>) {
+    let mark = cell.mark.load(Ordering::Relaxed);
+    let after = P::on_hit(mark);
+    // Two uses at once may count as one. That is cheaper than an atomic addition and harms nothing.
+    if after != mark {
+        cell.mark.store(after, Ordering::Relaxed);
+    }
+}
+
+/// What the engine knows of an entry beside key and value.
+pub(crate) fn meta<K, V>(core: &Core<K, V>, number: u32) -> Meta {
+    let cell = core.slab.cell(number);
+    let timed = cell.is(flag::TIMED);
+    let (columns, place) = core.slab.columns(number);
+    let lifetime = if timed { columns.lifetime(place) } else { Lifetime::default() };
+    Meta {
+        weight: u64::from(core.slab.weight(number)),
+        expires_at: lifetime.expires_at,
+        idle: lifetime.idle,
+        pinned: cell.is(flag::PINNED),
+    }
 }

@@ -1,7 +1,7 @@
 //! What the engine counts.
 //!
-//! Decision: each shard counts for itself, beside its own lock, which the caller has just held; a snapshot adds
-//! the shards up. No counter is shared by the whole engine.
+//! Decision: hits and misses are counted by each thread for itself, with plain stores (see `readers`); everything
+//! else by each shard, under its lock. A snapshot adds them up. No counter is shared by the whole engine.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -51,11 +51,9 @@ impl Stats {
     }
 }
 
-/// The counters of one shard.
+/// The counters of one shard, which change under its lock.
 #[derive(Default)]
 pub(crate) struct Counters {
-    pub(crate) hits: Counter,
-    pub(crate) misses: Counter,
     pub(crate) inserts: Counter,
     pub(crate) removals: Counter,
     causes: [Counter; Cause::ALL.len()],
@@ -67,8 +65,6 @@ impl Counters {
     }
 
     pub(crate) fn add_to(&self, sum: &mut Stats) {
-        sum.hits += self.hits.get();
-        sum.misses += self.misses.get();
         sum.inserts += self.inserts.get();
         sum.removals += self.removals.get();
         sum.evicted_for_capacity += self.causes[Cause::Capacity as usize].get();
@@ -83,9 +79,10 @@ impl Counters {
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
+    /// Under the lock that it belongs to.
     #[inline]
     pub(crate) fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {

@@ -3,16 +3,14 @@
 //! Decision: eleven levels of 64 places cover every millisecond a `u64` can name, so nothing is clamped. A
 //! deadline stands on the level of the highest six-bit digit in which it differs from the wheel's time, and
 //! moves down as that time comes near. A bitmap per level skips empty places, so a long pause costs no more
-//! than a short one. The links live in a vector beside the slab that stays empty until some entry can expire.
+//! than a short one. The links live in a vector beside the cells that stays empty until some entry can expire.
 //!
 //! An idle entry is not moved when it is used: its stamp is, and when its old deadline fires it is put where
 //! the stamp says. Whether an entry is dead is always computed from its own times, never from its place, so
 //! a wheel that lags costs memory but never returns an expired entry.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use crate::entry::Cause;
-use crate::slab::{NIL, cover};
+use crate::slab::{NIL, Slab, cover};
 
 const DIGIT: u32 = 6;
 const PLACES: usize = 1 << DIGIT;
@@ -21,10 +19,6 @@ const LEVELS: usize = 11;
 const DUE: u16 = (LEVELS * PLACES) as u16;
 /// The place of entries that cannot expire.
 const NOWHERE: u16 = u16::MAX;
-/// No deadline.
-const NEVER: u64 = u64::MAX;
-/// A use is stamped when the last stamp is older than this part of the idle limit.
-const STAMP_PART: u64 = 16;
 /// A clock that goes back by more than this moves the whole wheel; by less, the wheel waits for it.
 const PATIENCE_MS: u64 = 1000;
 
@@ -44,11 +38,27 @@ impl Lifetime {
     }
 }
 
+/// Where the wheel finds the times of entries.
+pub(crate) trait Times {
+    /// When the entry is to be looked at; `u64::MAX` for never.
+    fn deadline(&self, cell: u32) -> u64;
+    /// Why it is dead at `now`, if it is.
+    fn dead(&self, cell: u32, now: u64) -> Option<Cause>;
+}
+
+impl<K, V> Times for Slab<K, V> {
+    fn deadline(&self, cell: u32) -> u64 {
+        let (columns, place) = self.columns(cell);
+        columns.deadline(place)
+    }
+
+    fn dead(&self, cell: u32, now: u64) -> Option<Cause> {
+        let (columns, place) = self.columns(cell);
+        columns.dead(place, now)
+    }
+}
+
 struct Timer {
-    expires_at: u64,
-    /// 0 if the entry has no idle limit.
-    idle: u64,
-    used: AtomicU64,
     previous: u32,
     next: u32,
     place: u16,
@@ -56,25 +66,7 @@ struct Timer {
 
 impl Default for Timer {
     fn default() -> Self {
-        let used = AtomicU64::new(0);
-        Timer { expires_at: NEVER, idle: 0, used, previous: NIL, next: NIL, place: NOWHERE }
-    }
-}
-
-impl Timer {
-    fn deadline(&self) -> u64 {
-        if self.idle == 0 {
-            return self.expires_at;
-        }
-        self.expires_at.min(self.used.load(Ordering::Relaxed).saturating_add(self.idle))
-    }
-
-    fn dead(&self, now: u64) -> Option<Cause> {
-        if self.expires_at <= now && self.expires_at != NEVER {
-            return Some(Cause::Expired);
-        }
-        let paused = || now.saturating_sub(self.used.load(Ordering::Relaxed));
-        (self.idle != 0 && paused() >= self.idle).then_some(Cause::Idle)
+        Timer { previous: NIL, next: NIL, place: NOWHERE }
     }
 }
 
@@ -95,48 +87,18 @@ pub(crate) struct Wheel {
 }
 
 impl Wheel {
-    /// Gives the entry a lifetime that ends, counting from `now`, in place of any it had.
-    pub(crate) fn arm(&mut self, slot: u32, lifetime: Lifetime, now: u64) {
+    /// Watches an entry, whose lifetime ends, in place of what was watched of it before.
+    pub(crate) fn arm(&mut self, times: &impl Times, slot: u32, now: u64) {
         self.disarm(slot);
-        self.follow(now);
+        self.follow(times, now);
         cover(&mut self.timers, slot);
-        let timer = &mut self.timers[slot as usize];
-        timer.expires_at = lifetime.expires_at.unwrap_or(NEVER);
-        timer.idle = lifetime.idle.unwrap_or(0);
-        *timer.used.get_mut() = now;
-        self.link(slot);
+        self.link(times, slot);
     }
 
     /// The entry no longer ends by itself.
     pub(crate) fn disarm(&mut self, slot: u32) {
-        let Some(timer) = self.timers.get_mut(slot as usize) else { return };
-        (timer.expires_at, timer.idle) = (NEVER, 0);
-        if timer.place != NOWHERE {
+        if self.timers.get(slot as usize).is_some_and(|timer| timer.place != NOWHERE) {
             self.unlink(slot);
-        }
-    }
-
-    /// Why the entry is dead at `now`, if it is.
-    #[inline]
-    pub(crate) fn dead(&self, slot: u32, now: u64) -> Option<Cause> {
-        self.timers.get(slot as usize)?.dead(now)
-    }
-
-    /// Notes a use of the entry, if the last note is old enough to matter, or from a clock that has since gone
-    /// back.
-    #[inline]
-    pub(crate) fn touch(&self, slot: u32, now: u64) {
-        let Some(timer) = self.timers.get(slot as usize) else { return };
-        if timer.idle != 0 && timer.used.load(Ordering::Relaxed).abs_diff(now) > timer.idle / STAMP_PART {
-            timer.used.store(now, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn lifetime(&self, slot: u32) -> Lifetime {
-        let Some(timer) = self.timers.get(slot as usize) else { return Lifetime::default() };
-        Lifetime {
-            expires_at: (timer.expires_at != NEVER).then_some(timer.expires_at),
-            idle: (timer.idle != 0).then_some(timer.idle),
         }
     }
 
@@ -148,8 +110,12 @@ impl Wheel {
 
     /// The next entry that is dead at `now`, disarmed, and why. Takes one off `steps` for each timer looked at
     /// and stops at 0, so that one call stays short after a long pause.
-    pub(crate) fn expire(&mut self, now: u64, steps: &mut usize) -> Option<(u32, Cause)> {
-        self.follow(now);
+    pub(crate) fn expire(&mut self, times: &impl Times, now: u64, steps: &mut usize) -> Option<(u32, Cause)> {
+        if self.armed == 0 {
+            self.time = now;
+            return None;
+        }
+        self.follow(times, now);
         while *steps > 0 {
             let Some((place, begins)) = self.next_place().filter(|(_, begins)| *begins <= now) else {
                 self.time = self.time.max(now);
@@ -159,9 +125,9 @@ impl Wheel {
             *steps -= 1;
             let slot = self.head(place);
             self.unlink(slot);
-            match self.timers[slot as usize].dead(now) {
+            match times.dead(slot, now) {
                 Some(cause) => return Some((slot, cause)),
-                None => self.link(slot),
+                None => self.link(times, slot),
             }
         }
         None
@@ -177,7 +143,7 @@ impl Wheel {
 
     /// Sets the wheel back when the clock went back by far: waiting for the old time to come again would keep
     /// dead entries in memory for as long.
-    fn follow(&mut self, now: u64) {
+    fn follow(&mut self, times: &impl Times, now: u64) {
         if now.saturating_add(PATIENCE_MS) < self.time {
             let armed: Vec<u32> = (0..self.timers.len() as u32)
                 .filter(|slot| self.timers[*slot as usize].place != NOWHERE)
@@ -187,7 +153,7 @@ impl Wheel {
             }
             self.time = now;
             for slot in armed {
-                self.link(slot);
+                self.link(times, slot);
             }
         }
     }
@@ -220,8 +186,8 @@ impl Wheel {
         self.places.as_ref().map_or(NIL, |places| places.heads[place as usize])
     }
 
-    fn link(&mut self, slot: u32) {
-        let deadline = self.timers[slot as usize].deadline();
+    fn link(&mut self, times: &impl Times, slot: u32) {
+        let deadline = times.deadline(slot);
         let place = place_of(self.time, deadline);
         let places = self.places.get_or_insert_with(|| {
             Box::new(Places { heads: [NIL; LEVELS * PLACES + 1], taken: [0; LEVELS] })
@@ -281,10 +247,55 @@ fn begins(time: u64, level: usize, digit: usize) -> u64 {
     (time & above) | ((digit as u64) << shift)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
+    use crate::column::Columns;
     use proptest::prelude::*;
+
+    /// The times of a hundred entries, and their wheel.
+    struct Watched {
+        columns: Columns,
+        wheel: Wheel,
+    }
+
+    impl Times for Columns {
+        fn deadline(&self, cell: u32) -> u64 {
+            Columns::deadline(self, cell as usize)
+        }
+
+        fn dead(&self, cell: u32, now: u64) -> Option<Cause> {
+            Columns::dead(self, cell as usize, now)
+        }
+    }
+
+    impl Watched {
+        fn new() -> Self {
+            Watched { columns: Columns::new(1000), wheel: Wheel::default() }
+        }
+
+        fn arm(&mut self, slot: u32, lifetime: Lifetime, now: u64) {
+            self.columns.set_lifetime(slot as usize, lifetime, now);
+            self.wheel.arm(&self.columns, slot, now);
+        }
+
+        fn disarm(&mut self, slot: u32) {
+            self.columns.set_lifetime(slot as usize, Lifetime::default(), 0);
+            self.wheel.disarm(slot);
+        }
+
+        fn dead(&self, slot: u32, now: u64) -> Option<Cause> {
+            self.columns.dead(slot as usize, now)
+        }
+
+        fn touch(&self, slot: u32, now: u64) {
+            self.columns.touch(slot as usize, now);
+        }
+
+        fn expire(&mut self, now: u64, steps: &mut usize) -> Option<(u32, Cause)> {
+            self.wheel.expire(&self.columns, now, steps)
+        }
+    }
 
     fn at(expires_at: u64) -> Lifetime {
         Lifetime { expires_at: Some(expires_at), idle: None }
@@ -294,7 +305,7 @@ mod tests {
         Lifetime { expires_at: None, idle: Some(idle) }
     }
 
-    fn expired(wheel: &mut Wheel, now: u64) -> Vec<u32> {
+    fn expired(wheel: &mut Watched, now: u64) -> Vec<u32> {
         let mut steps = usize::MAX;
         let mut slots: Vec<u32> =
             std::iter::from_fn(|| wheel.expire(now, &mut steps)).map(|(slot, _)| slot).collect();
@@ -304,7 +315,7 @@ mod tests {
 
     #[test]
     fn entries_expire_at_their_very_millisecond() {
-        let mut wheel = Wheel::default();
+        let mut wheel = Watched::new();
         for (slot, time) in [1, 63, 64, 65, 4095, 4096, 1 << 40, u64::MAX - 1].into_iter().enumerate() {
             wheel.arm(slot as u32, at(time), 0);
         }
@@ -315,34 +326,31 @@ mod tests {
         assert_eq!(expired(&mut wheel, (1 << 40) - 1), [4, 5]);
         assert_eq!(expired(&mut wheel, 1 << 40), [6]);
         assert_eq!(expired(&mut wheel, u64::MAX), [7]);
-        assert!(!wheel.is_due(u64::MAX));
+        assert!(!wheel.wheel.is_due(u64::MAX));
     }
 
     #[test]
     fn nothing_is_allocated_until_something_can_expire() {
-        let mut wheel = Wheel::default();
-        wheel.touch(5, 10);
-        wheel.disarm(5);
-        assert_eq!((wheel.dead(5, 10), wheel.expire(10, &mut 9), wheel.heap_bytes()), (None, None, 0));
+        let mut wheel = Watched::new();
+        wheel.wheel.disarm(5);
+        assert_eq!((wheel.expire(10, &mut 9), wheel.wheel.heap_bytes()), (None, 0));
     }
 
     #[test]
     fn a_disarmed_entry_never_ends() {
-        let mut wheel = Wheel::default();
+        let mut wheel = Watched::new();
         wheel.arm(0, Lifetime { expires_at: Some(10), idle: Some(5) }, 0);
         wheel.disarm(0);
-        assert_eq!((wheel.dead(0, u64::MAX), wheel.lifetime(0)), (None, Lifetime::default()));
+        assert_eq!(wheel.dead(0, u64::MAX), None);
         assert_eq!(expired(&mut wheel, u64::MAX), []);
     }
 
     #[test]
     fn use_keeps_an_idle_entry_and_is_stamped_a_sixteenth_apart() {
-        let mut wheel = Wheel::default();
+        let mut wheel = Watched::new();
         wheel.arm(0, idle(1600), 0);
         wheel.touch(0, 100);
-        assert_eq!(*wheel.timers[0].used.get_mut(), 0);
         wheel.touch(0, 101);
-        assert_eq!(*wheel.timers[0].used.get_mut(), 101);
         assert_eq!(expired(&mut wheel, 1700), []);
         assert_eq!(wheel.dead(0, 1700), None);
         assert_eq!(wheel.dead(0, 1701), Some(Cause::Idle));
@@ -351,7 +359,7 @@ mod tests {
 
     #[test]
     fn steps_bound_the_work_of_one_call_and_nothing_is_lost_between_calls() {
-        let mut wheel = Wheel::default();
+        let mut wheel = Watched::new();
         for slot in 0..1000 {
             wheel.arm(slot, at(5000 + u64::from(slot) * 7), 0);
         }
@@ -369,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_jumps_ahead_and_back_neither_loses_nor_keeps_entries() {
-        let mut wheel = Wheel::default();
+        let mut wheel = Watched::new();
         wheel.arm(0, at(1_000_000), 0);
         assert_eq!(expired(&mut wheel, 900_000), []);
         wheel.arm(1, at(60_000), 50_000);
@@ -380,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_clock_a_little_behind_is_waited_for() {
-        let mut wheel = Wheel::default();
+        let mut wheel = Watched::new();
         wheel.arm(0, at(9_000), 0);
         assert_eq!(expired(&mut wheel, 5_000), []);
         wheel.arm(1, at(4_900), 4_800);
@@ -415,7 +423,7 @@ mod tests {
         /// report later, but still everything in the end.
         #[test]
         fn the_wheel_agrees_with_looking_at_every_timer(steps in proptest::collection::vec(step(), 1..200)) {
-            let mut wheel = Wheel::default();
+            let mut wheel = Watched::new();
             let mut model = std::collections::BTreeMap::new();
             let (mut now, mut went_back) = (1_000_000u64, false);
             for step in steps {

@@ -2,8 +2,9 @@
 //!
 //! Decision: a write holds its shard's lock from the look at the old value to the publication of the new one,
 //! so a decision on the old value is still true when the new one appears. Room is made in the own shard first.
-//! If that holds nothing to evict, or far less than its part, other shards are asked with `try_write`: a lock
-//! that is not waited for cannot deadlock.
+//! If that holds nothing to evict, or far less than its part, other shards are asked with `try_lock`: a lock
+//! that is not waited for cannot deadlock. What leaves to make room in the own shard lends its weight to what comes,
+//! so a cache that is full changes the common budget only where the two differ.
 //!
 //! A new value that is refused takes the old one with it: the caller has said that the old one is out of date.
 
@@ -11,28 +12,32 @@ use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::Ordering;
 
-use crate::entry::{Cause, Decision, Evicted, Inserted, Options, Outcome, Upserted};
+use crate::entry::{Cause, Decision, Inserted, Options, Outcome, Upserted};
 use crate::eviction::Policy;
+use crate::gone::{Evicted, Evictions, Gone};
 use crate::memory::Memory;
-use crate::shard::{Cell, Entry, Replacement, Shard};
+use crate::shard::{Incoming, Locked, index_hash};
+use crate::slab::Pair;
+use crate::sync::yield_now;
 use crate::wheel::Lifetime;
 
 /// How often the other shards are asked before a value is refused because all of them were busy.
 const ROUNDS: usize = 64;
 
-/// A value on its way in.
-struct Incoming<K, V> {
+/// A value that somebody wants stored.
+struct Offer<K, V> {
     hash: u64,
-    key: K,
-    value: V,
+    pair: Pair<K, V>,
     options: Options,
     now: u64,
 }
 
 /// What a write has caused so far.
-struct Effects<K, V> {
-    replaced: Option<V>,
-    evicted: Vec<Evicted<K, V>>,
+struct Effects<'a, K, V> {
+    replaced: Option<Gone<'a, K, V>>,
+    evicted: Evictions<'a, K, V>,
+    /// The weight of what was taken out of the own shard and is not yet given back to the budget.
+    lent: u64,
 }
 
 impl<K, V, P, S> Memory<K, V, P, S>
@@ -49,9 +54,9 @@ where
     ///
     /// # Cost
     ///
-    /// One hash, one write lock, and the evictions that its weight makes necessary. Allocates when the shard
-    /// grows or something is evicted.
-    pub fn insert(&self, key: K, value: V, options: Options, now: u64) -> Inserted<K, V> {
+    /// One hash, one lock, and the evictions that its weight makes necessary. Allocates when the shard grows or
+    /// more than one entry is evicted.
+    pub fn insert(&self, key: K, value: V, options: Options, now: u64) -> Inserted<'_, K, V> {
         let done = self.upsert(key, now, |_| Decision::Put(value, options));
         Inserted { stored: done.outcome == Outcome::Stored, replaced: done.replaced, evicted: done.evicted }
     }
@@ -64,43 +69,47 @@ where
     /// # Panics
     ///
     /// If `decide` panics the panic goes on to the caller, and the engine is as it was.
-    pub fn upsert<F>(&self, key: K, now: u64, decide: F) -> Upserted<K, V>
+    pub fn upsert<F>(&self, key: K, now: u64, decide: F) -> Upserted<'_, K, V>
     where
         F: FnOnce(Option<&V>) -> Decision<V>,
     {
         let hash = self.hash(&key);
-        let (index, cell) = self.cell_of(hash);
-        let mut effects = Effects { replaced: None, evicted: Vec::new() };
-        let mut shard = cell.lock.write();
-        let mut found = shard.find(hash, &key);
-        let dead = found.and_then(|slot| shard.dead(slot, now));
-        let current = if dead.is_some() { None } else { found };
-        let decision = decide(current.and_then(|slot| shard.slab.get(slot)).map(|entry| &entry.value));
-        if let (Some(slot), Some(cause)) = (found, dead) {
-            self.evict(cell, &mut shard, slot, cause, &mut effects.evicted);
+        let (index, shard) = self.shard_of(hash);
+        let mut effects = Effects { replaced: None, evicted: Evictions::default(), lent: 0 };
+        let mut locked = shard.lock();
+        let (mut found, dead, decision) = {
+            let found = locked.core.locate(&locked.state.space, index_hash(hash), &key);
+            let dead = found.as_ref().and_then(|found| found.dead(now));
+            let current = found.as_ref().filter(|_| dead.is_none());
+            let decision = decide(current.map(|found| &found.pair().value));
+            (found.map(|found| found.number), dead, decision)
+        };
+        if let (Some(number), Some(cause)) = (found, dead) {
+            effects.evicted.push(self.evict(&mut locked, number, cause));
             found = None;
         }
         let outcome = match (decision, found) {
             (Decision::Keep, _) | (Decision::Remove, None) => Outcome::Kept,
-            (Decision::Remove, Some(slot)) => {
-                effects.replaced = self.take_out(&mut shard, slot).map(|entry| entry.value);
-                cell.counters.removals.add(1);
+            (Decision::Remove, Some(number)) => {
+                effects.replaced = Some(self.take_out(&mut locked, number));
+                locked.writers.counters.removals.add(1);
                 Outcome::Removed
             }
             (Decision::Put(value, options), found) => {
-                let incoming = Incoming { hash, key, value, options, now };
-                match self.put(index, &mut shard, found, incoming, &mut effects) {
+                let offer = Offer { hash, pair: Pair { key, value }, options, now };
+                match self.put(index, &mut locked, found, offer, &mut effects) {
                     true => Outcome::Stored,
                     false => Outcome::Refused,
                 }
             }
         };
-        cell.publish_totals(&shard);
+        locked.publish_totals();
+        drop(locked);
         Upserted { outcome, replaced: effects.replaced, evicted: effects.evicted }
     }
 
-    /// Removes the key's entry and returns its value, unless it has expired: then it is dropped.
-    pub fn remove<Q>(&self, key: &Q, now: u64) -> Option<V>
+    /// Removes the key's entry and returns it, unless it has expired: then it is dropped.
+    pub fn remove<Q>(&self, key: &Q, now: u64) -> Option<Gone<'_, K, V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -109,33 +118,35 @@ where
     }
 
     /// Removes the key's entry if its live value satisfies `condition`, with nothing in between, and returns
-    /// the value. An entry that has expired is dropped without being asked about.
-    pub fn remove_if<Q>(&self, key: &Q, now: u64, condition: impl FnOnce(&V) -> bool) -> Option<V>
+    /// the entry. One that has expired is dropped without being asked about.
+    pub fn remove_if<Q>(
+        &self,
+        key: &Q,
+        now: u64,
+        condition: impl FnOnce(&V) -> bool,
+    ) -> Option<Gone<'_, K, V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash(key);
-        let cell = self.cell_of(hash).1;
-        let mut shard = cell.lock.write();
-        let slot = shard.find(hash, key)?;
-        let dead = shard.dead(slot, now);
-        if dead.is_none() && !shard.slab.get(slot).is_some_and(|entry| condition(&entry.value)) {
-            return None;
-        }
-        let entry = self.take_out(&mut shard, slot)?;
-        cell.publish_totals(&shard);
-        drop(shard);
+        let mut locked = self.shard_of(hash).1.lock();
+        let (number, dead) = {
+            let found = locked.core.locate(&locked.state.space, index_hash(hash), key)?;
+            let dead = found.dead(now);
+            if dead.is_none() && !condition(&found.pair().value) {
+                return None;
+            }
+            (found.number, dead)
+        };
+        let gone = self.take_out(&mut locked, number);
         match dead {
-            Some(cause) => {
-                cell.counters.left(cause);
-                None
-            }
-            None => {
-                cell.counters.removals.add(1);
-                Some(entry.value)
-            }
+            Some(cause) => locked.writers.counters.left(cause),
+            None => locked.writers.counters.removals.add(1),
         }
+        locked.publish_totals();
+        drop(locked);
+        dead.is_none().then_some(gone)
     }
 
     /// Gives the key's live entry another lifetime, counted from `now`, in place of the one it had, and tells
@@ -146,178 +157,195 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash(key);
-        let mut shard = self.cell_of(hash).1.lock.write();
-        let Some((slot, _)) = shard.live(hash, key, now) else { return false };
+        let mut locked = self.shard_of(hash).1.lock();
+        let number = {
+            let found = locked.core.locate(&locked.state.space, index_hash(hash), key);
+            found.filter(|found| found.dead(now).is_none()).map(|found| found.number)
+        };
+        let Some(number) = number else { return false };
         // An idle limit of nothing is an end, not the absence of a limit.
         let over = lifetime.idle == Some(0);
         let lifetime = if over { Lifetime { expires_at: Some(now), idle: None } } else { lifetime };
-        shard.set_lifetime(slot, lifetime, now);
+        locked.set_lifetime(number, lifetime, now);
         true
     }
 
     /// Stores or refuses a value whose key has its live entry in `found`, under the shard's lock.
-    fn put(
-        &self,
+    fn put<'a>(
+        &'a self,
         index: usize,
-        shard: &mut Shard<K, V, P>,
+        locked: &mut Locked<'a, K, V, P>,
         mut found: Option<u32>,
-        incoming: Incoming<K, V>,
-        effects: &mut Effects<K, V>,
+        offer: Offer<K, V>,
+        effects: &mut Effects<'a, K, V>,
     ) -> bool {
-        if let Some(slot) = found {
-            shard.used(slot);
+        if let Some(number) = found {
+            locked.used(number);
         }
-        let weight = incoming.options.weight.saturating_add(u64::from(self.overhead));
-        let admitted = self.admit(weight, &incoming).and_then(|admitted| {
-            let room = self.make_room(index, shard, &mut found, weight, incoming.now, effects);
-            let slot = found.is_some() || !shard.slab.is_full();
-            if room && !slot {
-                self.budget.release(weight);
-            }
-            if room && slot { Ok(admitted) } else { Err(Cause::Full) }
+        let weight = offer.options.weight.saturating_add(u64::from(self.overhead));
+        let room = self.admit(weight, &offer).and_then(|admitted| {
+            let room = self.make_room(index, locked, &mut found, weight, offer.now, effects);
+            if room { Ok(admitted) } else { Err(Cause::Full) }
         });
-        match admitted {
-            Ok(weight) => {
-                self.publish(shard, found, incoming, weight, effects);
-                self.cells[index].counters.inserts.add(1);
+        let done = match room {
+            Ok(admitted) => {
+                self.publish(locked, found, offer, admitted, effects).map_err(|pair| (pair, Cause::Full))
             }
-            Err(cause) => {
-                // The old value leaves with the one that was to replace it.
-                if let Some(slot) = found {
-                    effects.replaced = self.take_out(shard, slot).map(|entry| entry.value);
-                }
-                self.cells[index].counters.left(cause);
-                effects.evicted.push(Evicted { key: incoming.key, value: incoming.value, weight, cause });
-            }
+            Err(cause) => Err((offer.pair, cause)),
+        };
+        if done.is_ok() {
+            locked.writers.counters.inserts.add(1);
         }
-        admitted.is_ok()
+        let stored = done.is_ok();
+        if let Err((pair, cause)) = done {
+            // The old value leaves with the one that was to replace it.
+            if let Some(number) = found {
+                effects.replaced = Some(self.take_out(locked, number));
+            }
+            locked.writers.counters.left(cause);
+            let gone = Gone::own(pair.key, pair.value);
+            effects.evicted.push(Evicted { gone, weight, cause });
+        }
+        self.give_back(std::mem::take(&mut effects.lent));
+        stored
     }
 
     /// The weight as it is stored, unless the entry can be refused without looking for room.
-    fn admit(&self, weight: u64, incoming: &Incoming<K, V>) -> Result<u32, Cause> {
-        if let Some(cause) = incoming.options.dead_on_arrival(incoming.now) {
+    fn admit(&self, weight: u64, offer: &Offer<K, V>) -> Result<u32, Cause> {
+        if let Some(cause) = offer.options.dead_on_arrival(offer.now) {
             return Err(cause);
         }
         let fits = weight <= self.budget.limit();
         u32::try_from(weight).ok().filter(|_| fits).ok_or(Cause::TooHeavy)
     }
 
-    /// Reserves what `weight` needs beyond what the entry in `found` holds already, evicting for it. The entry
-    /// itself may be the victim; then its value counts as replaced and `found` becomes `None`.
-    fn make_room(
-        &self,
+    /// Reserves what `weight` needs beyond what the entry in `found` holds already and what was lent, evicting
+    /// for it. The entry itself may be the victim; then its value counts as replaced and `found` becomes `None`.
+    fn make_room<'a>(
+        &'a self,
         index: usize,
-        shard: &mut Shard<K, V, P>,
+        locked: &mut Locked<'a, K, V, P>,
         found: &mut Option<u32>,
         weight: u64,
         now: u64,
-        effects: &mut Effects<K, V>,
+        effects: &mut Effects<'a, K, V>,
     ) -> bool {
-        let cell = &self.cells[index];
         loop {
-            let held = found.and_then(|slot| shard.slab.get(slot)).map_or(0, |entry| u64::from(entry.weight));
-            if weight <= held || self.budget.reserve(weight - held) {
+            let held = found.map_or(0, |number| u64::from(locked.core.slab.weight(number))) + effects.lent;
+            if weight <= held {
                 return true;
             }
-            let share = self.budget.limit() / self.cells.len() as u64;
-            let starved = self.cells.len() > 1 && shard.weight + weight <= share / 2;
+            if self.budget.reserve(weight - held) {
+                effects.lent += weight - held;
+                return true;
+            }
+            let share = self.budget.limit() / self.shards.len() as u64;
+            let starved = self.shards.len() > 1 && locked.state.weight + weight <= share / 2;
             if starved && self.evict_elsewhere(index, share, now, 1, effects) {
                 continue;
             }
-            let Some((slot, cause)) = shard.victim(now) else {
+            let Some((number, cause)) = locked.victim(now) else {
                 if self.evict_elsewhere(index, 0, now, ROUNDS, effects) {
                     continue;
                 }
                 return false;
             };
-            if *found == Some(slot) {
-                effects.replaced = self.take_out(shard, slot).map(|entry| entry.value);
+            effects.lent += u64::from(locked.take(number));
+            let gone = Gone::unlinked(locked.core, number);
+            if *found == Some(number) {
+                effects.replaced = Some(gone);
                 *found = None;
             } else {
-                self.evict(cell, shard, slot, cause, &mut effects.evicted);
+                locked.writers.counters.left(cause);
+                let weight = u64::from(locked.core.slab.weight(number));
+                effects.evicted.push(Evicted { gone, weight, cause });
             }
         }
     }
 
     /// Evicts one entry from another shard that weighs more than `heavier_than`, if one can be had within so
     /// many rounds over shards that may be busy.
-    fn evict_elsewhere(
-        &self,
+    fn evict_elsewhere<'a>(
+        &'a self,
         index: usize,
         heavier_than: u64,
         now: u64,
         rounds: usize,
-        effects: &mut Effects<K, V>,
+        effects: &mut Effects<'a, K, V>,
     ) -> bool {
         for _ in 0..rounds {
             let mut busy = false;
-            for step in 1..self.cells.len() {
-                let cell = &self.cells[(index + step) & (self.cells.len() - 1)];
-                if cell.weight.load(Ordering::Relaxed) <= heavier_than {
+            for step in 1..self.shards.len() {
+                let shard = &self.shards[(index + step) & (self.shards.len() - 1)];
+                if shard.writers.weight.load(Ordering::Relaxed) <= heavier_than {
                     continue;
                 }
-                let Some(mut shard) = cell.lock.try_write() else {
+                let Some(mut locked) = shard.try_lock() else {
                     busy = true;
                     continue;
                 };
-                if let Some((slot, cause)) = shard.victim(now) {
-                    self.evict(cell, &mut shard, slot, cause, &mut effects.evicted);
-                    cell.publish_totals(&shard);
+                if let Some((number, cause)) = locked.victim(now) {
+                    effects.evicted.push(self.evict(&mut locked, number, cause));
+                    locked.publish_totals();
                     return true;
                 }
             }
             if !busy {
                 return false;
             }
-            std::thread::yield_now();
+            yield_now();
         }
         false
     }
 
-    /// Makes a value reachable whose weight has been reserved.
-    fn publish(
-        &self,
-        shard: &mut Shard<K, V, P>,
+    /// Makes a value reachable whose weight has been found. What is lent beyond that stays lent.
+    fn publish<'a>(
+        &'a self,
+        locked: &mut Locked<'a, K, V, P>,
         found: Option<u32>,
-        incoming: Incoming<K, V>,
+        offer: Offer<K, V>,
         weight: u32,
-        effects: &mut Effects<K, V>,
-    ) {
-        let Incoming { hash, key, value, options, now } = incoming;
+        effects: &mut Effects<'a, K, V>,
+    ) -> Result<(), Pair<K, V>> {
+        let Offer { hash, pair, options, now } = offer;
         let lifetime = Lifetime { expires_at: options.expires_at, idle: options.idle };
-        let pinned = options.pinned;
+        let new = Incoming { hash, pair, weight, pinned: options.pinned, lifetime };
         match found {
-            Some(slot) => {
-                let before = shard.slab.get(slot).map_or(0, |entry| entry.weight);
-                let new = Replacement { value, weight, pinned, lifetime };
-                effects.replaced = shard.replace(slot, new, now);
-                self.budget.release(u64::from(before.saturating_sub(weight)));
+            Some(number) => {
+                locked.replace(number, new, now)?;
+                effects.lent += u64::from(locked.core.slab.weight(number));
+                effects.replaced = Some(Gone::unlinked(locked.core, number));
             }
-            None => shard.add(Entry { hash, weight, timed: false, pinned, key, value }, lifetime, now),
+            None => locked.add(new, now)?,
         }
+        effects.lent -= u64::from(weight);
+        Ok(())
     }
 }
 
 impl<K, V, P: Policy, S> Memory<K, V, P, S> {
+    fn give_back(&self, weight: u64) {
+        if weight > 0 {
+            self.budget.release(weight);
+        }
+    }
+
     /// Takes an entry out of its shard and gives its weight back to the budget.
-    pub(crate) fn take_out(&self, shard: &mut Shard<K, V, P>, slot: u32) -> Option<Entry<K, V>> {
-        let entry = shard.take(slot)?;
-        self.budget.release(u64::from(entry.weight));
-        Some(entry)
+    pub(crate) fn take_out<'a>(&self, locked: &mut Locked<'a, K, V, P>, number: u32) -> Gone<'a, K, V> {
+        let weight = locked.take(number);
+        self.give_back(u64::from(weight));
+        Gone::unlinked(locked.core, number)
     }
 
     /// Takes an entry out for a cause, counts it and hands it over.
-    pub(crate) fn evict(
+    pub(crate) fn evict<'a>(
         &self,
-        cell: &Cell<K, V, P>,
-        shard: &mut Shard<K, V, P>,
-        slot: u32,
+        locked: &mut Locked<'a, K, V, P>,
+        number: u32,
         cause: Cause,
-        evicted: &mut Vec<Evicted<K, V>>,
-    ) {
-        if let Some(Entry { key, value, weight, .. }) = self.take_out(shard, slot) {
-            cell.counters.left(cause);
-            evicted.push(Evicted { key, value, weight: u64::from(weight), cause });
-        }
+    ) -> Evicted<'a, K, V> {
+        let gone = self.take_out(locked, number);
+        locked.writers.counters.left(cause);
+        Evicted { weight: u64::from(locked.core.slab.weight(number)), gone, cause }
     }
 }

@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use terrace_memory::{Cause, Config, Decision, Evicted, Memory, Options, Outcome};
+use terrace_memory::{Cause, Config, Decision, Evictions, Memory, Options, Outcome};
 use terrace_store::{
     Clock, Condition, Deleted, Entry, Error, ErrorKind, Key, Namespace, Result, Version, Written,
 };
@@ -321,7 +321,7 @@ impl<K: CacheKey, L: Clone + Send + Sync + 'static> HotTier<K, L> {
     }
 
     /// Remembers which of these went unused for too long.
-    fn note(&self, evicted: Vec<Evicted<K, Held<L>>>) {
+    fn note(&self, evicted: Evictions<'_, K, Held<L>>) {
         for gone in evicted {
             if gone.cause == Cause::Idle
                 && let Ok(key) = K::flat(gone.key.borrow(), &self.namespace)

@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
-use terrace_memory::{Config, Decision, ENTRY_OVERHEAD, Evicted, Memory, Options, Outcome as Engine};
+use terrace_memory::{
+    Config, Decision, ENTRY_OVERHEAD, Evicted, Evictions as Left, Memory, Options, Outcome as Engine, Pair,
+};
 use terrace_store::capability::Change;
 use terrace_store::store::{FLOOR_RETENTION, VALUE_LIMIT};
 use terrace_store::{
@@ -338,7 +340,7 @@ impl Table {
     ///
     /// # Errors
     /// `Unknown` if the engine had no room for what was to be stored, and none came.
-    pub(super) fn settle(&self, mut evicted: Vec<Evicted<Key, Held>>, outcome: Engine) -> Result<()> {
+    pub(super) fn settle(&self, mut evicted: Left<'_, Key, Held>, outcome: Engine) -> Result<()> {
         let refused = if outcome == Engine::Refused { evicted.pop() } else { None };
         for entry in &evicted {
             self.note_eviction(&entry.key, &entry.value);
@@ -369,8 +371,8 @@ impl Table {
 
     /// Stores what the engine refused because other threads were evicting just then. The write was admitted and
     /// counted already, so it is stored, unless a later one of its key has come meanwhile.
-    fn insist(&self, refused: Evicted<Key, Held>) -> Result<()> {
-        let Evicted { key, value: held, .. } = refused;
+    fn insist(&self, refused: Evicted<'_, Key, Held>) -> Result<()> {
+        let Pair { key, value: held } = refused.into_pair();
         for _ in 0..ROOM_ATTEMPTS {
             std::thread::yield_now();
             let mut overtaken = false;

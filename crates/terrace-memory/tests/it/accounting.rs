@@ -43,7 +43,7 @@ fn an_entry_of_exactly_the_capacity_fits_and_one_more_does_not() {
     assert_eq!(done.evicted.len(), 50);
     assert_eq!((cache.weight(), cache.len()), (1000, 1));
     let done = cache.insert(99, 0, Options::weighing(994), 0);
-    assert_eq!((done.stored, done.replaced), (false, Some(99)));
+    assert_eq!((done.stored, done.replaced.map(|gone| gone.value)), (false, Some(99)));
     assert_eq!(done.evicted[0].cause, Cause::TooHeavy);
     assert_eq!((cache.weight(), cache.len()), (0, 0));
     cache.check().unwrap();
@@ -80,7 +80,7 @@ fn replacing_charges_only_the_difference() {
     assert!(cache.insert(2, 2, Options::weighing(7), 0).evicted.is_empty());
     assert_eq!(cache.weight(), 10);
     let done = cache.insert(2, 3, Options::weighing(8), 0);
-    assert_eq!((done.replaced, done.evicted[0].key, cache.weight()), (Some(2), 1, 8));
+    assert_eq!((done.replaced.map(|gone| gone.value), done.evicted[0].key, cache.weight()), (Some(2), 1, 8));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn pinned_entries_stay_and_a_cache_full_of_them_refuses() {
     assert_eq!(cache.stats().refused_full, 1);
     // A pinned entry can still be replaced in place, removed, and unpinned.
     assert!(cache.insert(3, 33, Options::default().pinned(), 0).stored);
-    assert_eq!(cache.remove(&0, 0), Some(0));
+    assert_eq!(cache.remove(&0, 0).map(|gone| gone.value), Some(0));
     assert!(cache.insert(1, 11, Options::default(), 0).stored);
     assert!(cache.insert(98, 98, Options::default(), 0).stored);
     let done = cache.insert(99, 99, Options::default(), 0);
@@ -201,7 +201,7 @@ fn statistics_add_up() {
         assert_eq!(cache.get(&(key + 1), 0), None);
         assert_eq!(cache.peek(&key, 0), Some(key));
     }
-    assert_eq!(cache.remove(&999, 0), Some(999));
+    assert_eq!(cache.remove(&999, 0).map(|gone| gone.value), Some(999));
     let stats = cache.stats();
     assert_eq!((stats.hits, stats.misses, stats.inserts), (1000, 1000, 1000));
     assert_eq!((stats.evicted_for_capacity, stats.removals), (900, 1));
@@ -240,7 +240,7 @@ fn colliding_hashes_cost_time_but_mix_nothing_up() {
         assert_eq!(cache.get(&key, 0), (key >= 200).then_some(key * 2));
     }
     for key in 200..300 {
-        assert_eq!(cache.remove(&key, 0), Some(key * 2));
+        assert_eq!(cache.remove(&key, 0).map(|gone| gone.value), Some(key * 2));
     }
     assert_eq!((cache.len(), cache.weight()), (0, 0));
     cache.check().unwrap();

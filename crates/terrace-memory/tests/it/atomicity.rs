@@ -24,11 +24,11 @@ fn upsert_does_what_the_closure_decides() {
     assert_eq!(done.outcome, Outcome::Kept);
     assert_eq!(cache.upsert(key(), 0, |_| put(1)).outcome, Outcome::Stored);
     let done = cache.upsert(key(), 0, |current| put(current.map_or(0, |value| value + 1)));
-    assert_eq!((done.outcome, done.replaced), (Outcome::Stored, Some(1)));
+    assert_eq!((done.outcome, done.replaced.map(|gone| gone.value)), (Outcome::Stored, Some(1)));
     assert_eq!(cache.upsert(key(), 0, |_| Decision::Keep).outcome, Outcome::Kept);
     assert_eq!(cache.get("k", 0), Some(2));
     let done = cache.upsert(key(), 0, |_| Decision::Remove);
-    assert_eq!((done.outcome, done.replaced), (Outcome::Removed, Some(2)));
+    assert_eq!((done.outcome, done.replaced.map(|gone| gone.value)), (Outcome::Removed, Some(2)));
     assert!(cache.is_empty());
 }
 
@@ -37,7 +37,7 @@ fn a_refused_value_takes_the_old_one_with_it() {
     let cache = cache();
     let _ = cache.insert("k".into(), 1, Options::default(), 0);
     let done = cache.upsert("k".into(), 0, |_| Decision::Put(2, Options::weighing(101)));
-    assert_eq!((done.outcome, done.replaced), (Outcome::Refused, Some(1)));
+    assert_eq!((done.outcome, done.replaced.map(|gone| gone.value)), (Outcome::Refused, Some(1)));
     assert_eq!((done.evicted[0].value, done.evicted[0].cause), (2, Cause::TooHeavy));
     assert_eq!((cache.get("k", 0), cache.weight()), (None, 0));
 }
@@ -50,7 +50,7 @@ fn an_expired_value_is_not_shown_to_the_closure_and_comes_back() {
         assert_eq!(current, None);
         put(2)
     });
-    assert_eq!((done.outcome, done.replaced), (Outcome::Stored, None));
+    assert_eq!((done.outcome, done.replaced.map(|gone| gone.value)), (Outcome::Stored, None));
     assert_eq!((done.evicted[0].value, done.evicted[0].cause), (1, Cause::Expired));
     assert_eq!(cache.get("k", 10), Some(2));
 }
@@ -59,11 +59,11 @@ fn an_expired_value_is_not_shown_to_the_closure_and_comes_back() {
 fn remove_if_asks_about_the_live_value_only() {
     let cache = cache();
     let _ = cache.insert("k".into(), 1, Options::default().expires_at(10), 0);
-    assert_eq!(cache.remove_if("k", 0, |value| *value == 2), None);
-    assert_eq!(cache.remove_if("absent", 0, |_| true), None);
-    assert_eq!(cache.remove_if("k", 0, |value| *value == 1), Some(1));
+    assert_eq!(cache.remove_if("k", 0, |value| *value == 2).map(|gone| gone.value), None);
+    assert_eq!(cache.remove_if("absent", 0, |_| true).map(|gone| gone.value), None);
+    assert_eq!(cache.remove_if("k", 0, |value| *value == 1).map(|gone| gone.value), Some(1));
     let _ = cache.insert("k".into(), 1, Options::default().expires_at(10), 0);
-    assert_eq!(cache.remove_if("k", 10, |_| panic!("asked about a dead value")), None);
+    assert_eq!(cache.remove_if("k", 10, |_| panic!("asked about a dead value")).map(|gone| gone.value), None);
     assert_eq!((cache.len(), cache.stats().expired), (0, 1));
 }
 
@@ -76,7 +76,7 @@ fn a_panicking_closure_leaves_the_engine_as_it_was() {
         &(|| drop(cache.upsert("k".into(), 9, |_| panic!("upsert")))) as &dyn Fn(),
         &|| drop(cache.upsert("old".into(), 9, |_| panic!("upsert"))),
         &|| assert_eq!(cache.get_with("k", 9, |_| -> u64 { panic!("get_with") }), None),
-        &|| assert_eq!(cache.remove_if("k", 9, |_| panic!("remove_if")), None),
+        &|| assert_eq!(cache.remove_if("k", 9, |_| panic!("remove_if")).map(|gone| gone.value), None),
         &|| assert_eq!(cache.retain(0, |_, _| panic!("retain")), 0),
         &|| assert_eq!(cache.scan(0, 9, 0, |_, _, _| panic!("scan")), 0),
     ] {
@@ -86,7 +86,7 @@ fn a_panicking_closure_leaves_the_engine_as_it_was() {
     }
     assert_eq!(cache.get("k", 9), Some(1));
     assert!(cache.insert("k".into(), 2, Options::default(), 9).stored);
-    assert_eq!(cache.remove("k", 9), Some(2));
+    assert_eq!(cache.remove("k", 9).map(|gone| gone.value), Some(2));
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn no_read_returns_an_entry_from_its_millisecond_on() {
     assert_eq!(cache.get_with(&1, 1000, |_| ()), None);
     assert_eq!(cache.scan(0, 9999, 1000, |_, _, _| panic!("scanned a dead entry")), 0);
     assert_eq!((cache.keys(1000).len(), cache.len()), (0, 1));
-    assert_eq!(cache.remove(&1, 1000), None);
+    assert_eq!(cache.remove(&1, 1000).map(|gone| gone.value), None);
     assert_eq!((cache.len(), cache.weight(), cache.stats().expired), (0, 0, 1));
 }
 
@@ -105,7 +105,10 @@ fn entries_dead_on_arrival_are_refused_and_take_the_old_value_along() {
     let cache = cache();
     let _ = cache.insert(1, 10, Options::default(), 0);
     let done = cache.insert(1, 11, ttl(50), 50);
-    assert_eq!((done.stored, done.replaced, done.evicted[0].cause), (false, Some(10), Cause::Expired));
+    assert_eq!(
+        (done.stored, done.replaced.map(|gone| gone.value), done.evicted[0].cause),
+        (false, Some(10), Cause::Expired)
+    );
     assert_eq!(cache.get(&1, 50), None);
     let done = cache.insert(2, 20, idle(0), 50);
     assert_eq!((done.stored, done.evicted[0].cause), (false, Cause::Idle));

@@ -21,6 +21,8 @@ pub(super) fn words(room: usize) -> Result<Vec<Box<dyn Subject<u64>>>, Failure> 
         Box::new(Memory::<u64, u64>::new(Config::entries(room as u64))),
         Box::new(quick_cache::sync::Cache::<u64, u64>::new(room)),
         Box::new(moka::sync::Cache::<u64, u64>::new(room as u64)),
+        Box::new(papaya::HashMap::<u64, u64, foldhash::fast::RandomState>::default()),
+        Box::new(dashmap::DashMap::<u64, u64, foldhash::fast::RandomState>::default()),
         Box::new(Limit::new(room)),
     ])
 }
@@ -133,6 +135,32 @@ impl Contender<u64> for Memory<u64, u64> {
     }
 }
 
+/// A map whose readers take no lock either: it drops nothing.
+impl Contender<u64> for papaya::HashMap<u64, u64, foldhash::fast::RandomState> {
+    const NAME: &'static str = "papaya";
+    const EVICTS: bool = false;
+    #[inline]
+    fn get(&self, key: u64) -> Option<u64> {
+        self.pin().get(&key).copied()
+    }
+    fn put(&self, key: u64, value: u64) {
+        self.pin().insert(key, value);
+    }
+}
+
+/// A map behind sharded read and write locks: it drops nothing.
+impl Contender<u64> for dashmap::DashMap<u64, u64, foldhash::fast::RandomState> {
+    const NAME: &'static str = "dashmap";
+    const EVICTS: bool = false;
+    #[inline]
+    fn get(&self, key: u64) -> Option<u64> {
+        dashmap::DashMap::get(self, &key).map(|value| *value)
+    }
+    fn put(&self, key: u64, value: u64) {
+        self.insert(key, value);
+    }
+}
+
 /// On a cache line of its own.
 #[repr(align(128))]
 struct Shard(Mutex<HashTable<(u64, u64)>>);
@@ -183,7 +211,7 @@ mod tests {
     #[test]
     fn everyone_returns_what_was_stored_and_misses_the_rest() {
         let words = words(100).unwrap();
-        assert_eq!(words.len(), 6);
+        assert_eq!(words.len(), 8);
         for subject in words {
             subject.writes(&[1, 2, 2, 3]);
             subject.settle();

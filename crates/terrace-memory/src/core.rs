@@ -1,0 +1,414 @@
+//! The part of a shard that readers share: index and cells, and the time of grace between leaving the index and
+//! being freed.
+//!
+//! Decision: what a writer unlinks goes into *limbo*. Once enough has gathered there, one barrier and one look at
+//! the readers' lines serve for all of it, and whoever looked drops the pairs, outside every lock. If some reader
+//! is still at it, nobody waits: the next writer looks again. Only when limbo grows beyond its bound does the
+//! writer wait, for a while, and never if it is reading itself.
+
+#![allow(unsafe_code, reason = "readers hold no lock; UNSAFE.md argues each use")]
+
+use std::borrow::Borrow;
+use std::mem::needs_drop;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{self, Ordering};
+
+use crate::entry::Cause;
+use crate::gone::Gone;
+use crate::readers::{Grace, Pin, Readers};
+use crate::slab::{Cell, NIL, Pair, Slab, Space, flag};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Mutex, yield_now};
+use crate::table::Table;
+
+/// How often a writer that waits for readers lets another thread run before it gives up.
+const PATIENCE: u32 = if cfg!(shuttle) { 20 } else { 10_000 };
+/// How often it looks again at once: most reads are over in the time that this takes.
+const GLANCES: u32 = if cfg!(shuttle) { 1 } else { 64 };
+
+/// How many wait in limbo, and the first of them, in one word.
+#[derive(Clone, Copy)]
+struct List(u64);
+
+impl List {
+    const EMPTY: List = List(NIL as u64);
+
+    fn new(first: u32, len: u32) -> Self {
+        List(u64::from(len) << 32 | u64::from(first))
+    }
+
+    fn first(self) -> u32 {
+        self.0 as u32
+    }
+
+    fn len(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// An index that was replaced. Not a box, which would say that nobody else looks at it.
+struct OldTable(*mut Table);
+
+// SAFETY: the index is all atomics, and this is its only owner.
+unsafe impl Send for OldTable {}
+
+impl Drop for OldTable {
+    fn drop(&mut self) {
+        // SAFETY: it came from a box, and is dropped after the time of grace, or with the engine.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
+}
+
+/// What was unlinked before some moment, and the readers that were reading then.
+struct Batch {
+    /// `None` as long as the system refused the barrier.
+    grace: Option<Grace>,
+    cells: List,
+    tables: Vec<OldTable>,
+}
+
+#[derive(Default)]
+struct Retired {
+    batch: Option<Batch>,
+    tables: Vec<OldTable>,
+}
+
+/// The limits of limbo.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// So many cells are worth a barrier.
+    pub(crate) batch: u32,
+    /// More weight than this is not left there.
+    pub(crate) weight: u64,
+}
+
+/// Index and cells of a shard.
+pub(crate) struct Core<K, V> {
+    table: AtomicPtr<Table>,
+    pub(crate) slab: Slab<K, V>,
+    readers: Arc<Readers>,
+    limbo: AtomicU64,
+    /// Cells that may be used again, in a list.
+    freed: AtomicU32,
+    retired: Mutex<Retired>,
+    /// The weight of all that was ever unlinked, and of all of that which was freed.
+    unlinked: atomic::AtomicU64,
+    released: atomic::AtomicU64,
+    batch: u32,
+    most_weight: atomic::AtomicU64,
+}
+
+/// An entry that a reader found.
+pub(crate) struct Found<'p, K, V> {
+    core: &'p Core<K, V>,
+    pub(crate) cell: &'p Cell<K, V>,
+    pub(crate) number: u32,
+}
+
+impl<'p, K, V> Found<'p, K, V> {
+    #[inline]
+    pub(crate) fn pair(&self) -> &'p Pair<K, V> {
+        // SAFETY: it was found in the table, under a pin or a lock that outlives `'p`.
+        unsafe { self.cell.pair() }
+    }
+
+    /// Why it is dead at `now`, if it is.
+    #[inline]
+    pub(crate) fn dead(&self, now: u64) -> Option<Cause> {
+        if self.cell.is(flag::TIMED) { self.dead_by_time(now) } else { None }
+    }
+
+    #[inline(never)]
+    fn dead_by_time(&self, now: u64) -> Option<Cause> {
+        let (columns, place) = self.core.slab.columns(self.number);
+        columns.dead(place, now)
+    }
+
+    pub(crate) fn weight(&self) -> u32 {
+        self.core.slab.weight(self.number)
+    }
+
+    /// Notes a use for the idle limit.
+    #[inline]
+    pub(crate) fn touch(&self, now: u64) {
+        if self.cell.is(flag::TIMED) {
+            let (columns, place) = self.core.slab.columns(self.number);
+            columns.touch(place, now);
+        }
+    }
+}
+
+impl<K, V> Core<K, V> {
+    pub(crate) fn new(
+        readers: Arc<Readers>,
+        expected: u64,
+        usual_weight: u32,
+        limits: Limits,
+    ) -> (Self, Space<K, V>) {
+        let (slab, space) = Slab::new(expected, usual_weight);
+        let core = Core {
+            table: AtomicPtr::new(Box::into_raw(Box::new(Table::with_room(1)))),
+            slab,
+            readers,
+            limbo: AtomicU64::new(List::EMPTY.0),
+            freed: AtomicU32::new(NIL),
+            retired: Mutex::new(Retired::default()),
+            unlinked: atomic::AtomicU64::new(0),
+            released: atomic::AtomicU64::new(0),
+            batch: limits.batch,
+            most_weight: atomic::AtomicU64::new(limits.weight),
+        };
+        (core, space)
+    }
+
+    /// The entry of a key, dead or alive.
+    #[inline]
+    pub(crate) fn find<'p, Q>(&'p self, _pin: &'p Pin<'_>, hash: u32, key: &Q) -> Option<Found<'p, K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        // SAFETY: the table was published, and is freed only after a time of grace, which the pin holds off.
+        let table = unsafe { &*self.table.load(Ordering::Acquire) };
+        self.find_in(table, hash, key)
+    }
+
+    #[inline]
+    fn find_in<'p, Q>(&'p self, table: &Table, hash: u32, key: &Q) -> Option<Found<'p, K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        table.find(hash, |number| {
+            let cell = self.slab.cell(number);
+            let found = Found { core: self, cell, number };
+            (found.pair().key.borrow() == key).then_some(found)
+        })
+    }
+
+    /// An entry by its number, for a writer: one who holds the shard's lock, which the space stands for, and
+    /// knows that the entry is live.
+    pub(crate) fn entry<'p>(&'p self, _space: &'p Space<K, V>, number: u32) -> Found<'p, K, V> {
+        Found { core: self, cell: self.slab.cell(number), number }
+    }
+
+    /// A live entry that was noted under this pin, whether it has left since or not.
+    pub(crate) fn noted<'p>(&'p self, _pin: &'p Pin<'_>, number: u32) -> Found<'p, K, V> {
+        Found { core: self, cell: self.slab.cell(number), number }
+    }
+
+    /// The entry of a key, for a writer.
+    pub(crate) fn locate<'p, Q>(
+        &'p self,
+        space: &'p Space<K, V>,
+        hash: u32,
+        key: &Q,
+    ) -> Option<Found<'p, K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.find_in(self.table(space), hash, key)
+    }
+
+    /// The table, for a writer.
+    pub(crate) fn table<'p>(&'p self, _space: &'p Space<K, V>) -> &'p Table {
+        // SAFETY: only writers replace it, and the caller holds the shard's lock as long as it has the space.
+        unsafe { &*self.table.load(Ordering::Acquire) }
+    }
+
+    /// The pair of an entry that was unlinked and not yet given up, as whoever holds it knows.
+    pub(crate) fn unlinked_pair<'g>(&'g self, number: u32, _holder: &'g Gone<'_, K, V>) -> &'g Pair<K, V> {
+        // SAFETY: the holder unlinked it, and gives it up only when it is dropped.
+        unsafe { self.slab.cell(number).pair() }
+    }
+
+    /// Replaces the table by one with room for so many.
+    pub(crate) fn rebuild(&self, space: &mut Space<K, V>, room: usize) {
+        let table = Table::with_room(room);
+        for number in self.table(space).cells() {
+            table.insert(self.slab.cell(number).word(), number);
+        }
+        self.replace_table(table);
+    }
+
+    /// Leaves the table empty and small.
+    pub(crate) fn empty_table(&self, _space: &mut Space<K, V>) {
+        self.replace_table(Table::with_room(1));
+    }
+
+    fn replace_table(&self, table: Table) {
+        let old = self.table.swap(Box::into_raw(Box::new(table)), Ordering::AcqRel);
+        self.retired.lock().tables.push(OldTable(old));
+    }
+
+    /// A cell that nobody else knows; `None` if every number is in use.
+    pub(crate) fn take_cell(&self, space: &mut Space<K, V>) -> Option<u32> {
+        if !Slab::has_free(space) {
+            let freed = self.freed.swap(NIL, Ordering::Acquire);
+            if freed != NIL {
+                self.slab.give_back(space, freed);
+            }
+        }
+        self.slab.take(space)
+    }
+
+    /// Fills a cell that was just taken. It is not in the table yet.
+    pub(crate) fn fill(&self, number: u32, pair: Pair<K, V>, hash: u32, mark: u8, flags: u8) {
+        // SAFETY: the callers, in `shard`, hold the lock and just got the number from `take_cell`.
+        unsafe { self.slab.cell(number).fill(pair, hash, mark, flags) };
+    }
+
+    /// Counts the weight of an entry that has just left the table. Under the shard's lock.
+    pub(crate) fn count_unlinked(&self, weight: u64) {
+        let sum = self.unlinked.load(Ordering::Relaxed).wrapping_add(weight);
+        self.unlinked.store(sum, Ordering::Relaxed);
+    }
+
+    /// The weight of what was unlinked and not freed.
+    pub(crate) fn retired_weight(&self) -> u64 {
+        let released = self.released.load(Ordering::Relaxed);
+        self.unlinked.load(Ordering::Relaxed).saturating_sub(released)
+    }
+
+    pub(crate) fn set_most_weight(&self, weight: u64) {
+        self.most_weight.store(weight, Ordering::Relaxed);
+    }
+
+    /// Gives up an unlinked cell: it will be freed when nobody can be looking at it. Not under any lock, because
+    /// values are dropped here.
+    pub(crate) fn retire(&self, number: u32) {
+        let len = self.push(number, number, 1);
+        let over = || self.retired_weight() > self.most_weight.load(Ordering::Relaxed);
+        let again = len.is_multiple_of((self.batch / 4).max(1));
+        if len >= self.batch && (again || len == self.batch) || over() {
+            self.reclaim();
+            if over() {
+                self.wait_while(over);
+            }
+        }
+    }
+
+    /// Adds a chain of cells to limbo, and tells how many are in it now.
+    pub(crate) fn push(&self, first: u32, last: u32, count: u32) -> u32 {
+        let mut seen = self.limbo.load(Ordering::Relaxed);
+        loop {
+            let list = List(seen);
+            self.slab.cell(last).set_word(list.first());
+            let new = List::new(first, list.len() + count);
+            match self.limbo.compare_exchange_weak(seen, new.0, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return new.len(),
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Waits for readers, but not for itself, and not for ever.
+    #[cold]
+    fn wait_while(&self, over: impl Fn() -> bool) {
+        for _ in 0..PATIENCE {
+            if self.readers.is_pinned() || !over() {
+                return;
+            }
+            yield_now();
+            self.reclaim();
+        }
+    }
+
+    /// Frees what no reader can be looking at any more. Not under any lock.
+    pub(crate) fn reclaim(&self) {
+        // Twice: first what an earlier call had to leave, then what has come since.
+        for _ in 0..2 {
+            let Some(mut retired) = self.retired.try_lock() else { return };
+            if retired.batch.is_none() {
+                retired.batch = self.gather(&mut retired.tables);
+            }
+            let Some(batch) = &mut retired.batch else { return };
+            if batch.grace.is_none() {
+                batch.grace = self.readers.grace();
+            }
+            let passed = batch.grace.as_mut().is_some_and(|grace| self.passes(grace));
+            let Some(batch) = passed.then(|| retired.batch.take()).flatten() else { return };
+            // User code runs in `free`, and may come here again.
+            drop(retired);
+            self.free(batch);
+        }
+    }
+
+    fn passes(&self, grace: &mut Grace) -> bool {
+        (0..GLANCES).any(|glance| {
+            if glance > 0 {
+                std::hint::spin_loop();
+            }
+            self.readers.passed(grace)
+        })
+    }
+
+    fn gather(&self, tables: &mut Vec<OldTable>) -> Option<Batch> {
+        let cells = List(self.limbo.swap(List::EMPTY.0, Ordering::AcqRel));
+        let tables = std::mem::take(tables);
+        let nothing = cells.first() == NIL && tables.is_empty();
+        (!nothing).then_some(Batch { grace: None, cells, tables })
+    }
+
+    /// Drops what is in a batch whose time of grace is over.
+    fn free(&self, batch: Batch) {
+        drop(batch.tables);
+        let (first, mut last, mut number) = (batch.cells.first(), NIL, batch.cells.first());
+        let (mut weight, mut panicked) = (0, None);
+        while number != NIL {
+            let cell = self.slab.cell(number);
+            weight += u64::from(self.slab.weight(number));
+            // SAFETY: the cell is filled and was unlinked, whoever unlinked it gave it up, and every reader who
+            // can have found it has gone on.
+            let pair = unsafe { cell.empty() };
+            if needs_drop::<Pair<K, V>>() {
+                let dropped = catch_unwind(AssertUnwindSafe(|| drop(pair)));
+                panicked = panicked.or(dropped.err());
+            }
+            (last, number) = (number, cell.word());
+        }
+        if first != NIL {
+            self.released.fetch_add(weight, Ordering::Relaxed);
+            self.push_freed(first, last);
+        }
+        if let Some(panic) = panicked
+            && !std::thread::panicking()
+        {
+            resume_unwind(panic);
+        }
+    }
+
+    fn push_freed(&self, first: u32, last: u32) {
+        let mut seen = self.freed.load(Ordering::Relaxed);
+        loop {
+            self.slab.cell(last).set_word(seen);
+            match self.freed.compare_exchange_weak(seen, first, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Gives memory back if nothing is in use any more.
+    pub(crate) fn shrink(&self, space: &mut Space<K, V>) {
+        if !Slab::has_free(space) {
+            let freed = self.freed.swap(NIL, Ordering::Acquire);
+            self.slab.give_back(space, freed);
+            self.slab.shrink(space);
+        }
+    }
+
+    pub(crate) fn heap_bytes(&self, space: &Space<K, V>) -> usize {
+        self.slab.heap_bytes(space) + self.table(space).heap_bytes()
+    }
+
+    /// Drops everything.
+    pub(crate) fn dismantle(&mut self, space: &mut Space<K, V>) {
+        // SAFETY: the exclusive reference says that nobody reads, and the shard drops both parts after this.
+        unsafe {
+            drop(Box::from_raw(self.table.load(Ordering::Relaxed)));
+            self.slab.dismantle(space);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Values that are made when they are asked for: one maker per key, however many ask.
+
+use std::borrow::Borrow;
+use std::convert::Infallible;
+use std::hash::{BuildHasher, Hash};
+
+use crate::entry::{GotOrInserted, Options};
+use crate::eviction::Policy;
+use crate::flight::Turn;
+use crate::memory::Memory;
+use crate::shard::{Shard, index_hash};
+
+/// Ends a flight, however its maker ends.
+struct Landing<'a, K, V, P: Policy> {
+    shard: &'a Shard<K, V, P>,
+    hash: u64,
+}
+
+impl<K, V, P: Policy> Drop for Landing<'_, K, V, P> {
+    fn drop(&mut self) {
+        let gate = self.shard.lock().state.flights.end(self.hash);
+        if let Some(gate) = gate {
+            gate.open();
+        }
+    }
+}
+
+impl<K, V, P, S> Memory<K, V, P, S>
+where
+    K: Hash + Eq,
+    V: Clone,
+    P: Policy,
+    S: BuildHasher,
+{
+    /// The key's value; if it has none, the one that `make` makes, which is stored. While one thread makes a
+    /// key's value, others that ask for it here wait and get the same. If it panics, one of them makes it.
+    ///
+    /// `make` runs without a lock and may use the engine. Two threads that each make a value and ask, while doing
+    /// so, for the value that the other one makes, wait for each other for ever.
+    pub fn get_or_insert_with(
+        &self,
+        key: K,
+        now: u64,
+        make: impl FnOnce() -> (V, Options),
+    ) -> GotOrInserted<'_, K, V> {
+        match self.try_get_or_insert_with(key, now, || Ok::<_, Infallible>(make())) {
+            Ok(got) => got,
+            Err(never) => match never {},
+        }
+    }
+
+    /// As [`get_or_insert_with`](Memory::get_or_insert_with), with a maker that may fail. Its failure is its own:
+    /// of those who waited the next one makes the value.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `make` returns.
+    pub fn try_get_or_insert_with<E>(
+        &self,
+        key: K,
+        now: u64,
+        make: impl FnOnce() -> Result<(V, Options), E>,
+    ) -> Result<GotOrInserted<'_, K, V>, E> {
+        if let Some(value) = self.get(key.borrow(), now) {
+            return Ok(GotOrInserted { value, inserted: None });
+        }
+        let hash = self.hash(&key);
+        let (_, shard) = self.shard_of(hash);
+        let landing = loop {
+            let mut locked = shard.lock();
+            let found = locked.core.locate(&locked.state.space, index_hash(hash), key.borrow());
+            if found.is_some_and(|found| found.dead(now).is_none()) {
+                drop(locked);
+                if let Some(value) = self.peek(key.borrow(), now) {
+                    return Ok(GotOrInserted { value, inserted: None });
+                }
+                continue;
+            }
+            match locked.state.flights.join(hash) {
+                Turn::Make => break Some(Landing { shard, hash }),
+                Turn::MakeWithin => break None,
+                Turn::Wait(gate) => {
+                    drop(locked);
+                    gate.wait();
+                }
+            }
+        };
+        let (value, options) = make()?;
+        let inserted = self.insert(key, value.clone(), options, now);
+        drop(landing);
+        Ok(GotOrInserted { value, inserted: Some(inserted) })
+    }
+}

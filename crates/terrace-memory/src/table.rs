@@ -1,0 +1,363 @@
+//! The index of a shard: from a hash to the cells that may hold its key.
+//!
+//! Decision: open addressing in groups of twelve, a group to a cache line: twelve tags of seven hash bits, the
+//! twelve cells, and counts of the keys that wanted into this group and stand further on. A reader compares all
+//! tags of a group at once and goes on only if the count of its hash's class is not zero, so removing leaves no
+//! tombstone behind and no entry ever moves. A hit touches one line here and one of the entry (F14 by Bronson and
+//! Shi, 2019). With one count for all, and seven eighths full, a miss in a cache that evicts went through fifty
+//! groups; with four, and seven tenths full, it goes through one and a half.
+//!
+//! Writers come one at a time, under the shard's lock; readers at any time, and see each change whole, because
+//! the tags of a group are two atomic words. A table that is full is replaced by a larger one.
+
+use std::sync::atomic::Ordering;
+
+use crate::slab::NIL;
+use crate::sync::{AtomicU32, AtomicU64};
+
+/// Entries to a group.
+const WIDTH: usize = 12;
+/// Of a tag byte in use. Zero is an empty place.
+const USED: u8 = 0x80;
+/// In the second word, above its tags, stand the counts of those that went on: one for each class of hashes.
+const COUNTS: u32 = 32;
+const CLASSES: u32 = 4;
+/// A count that was ever this high stays, because it says no more how many there are.
+const STUCK: u64 = 0xff;
+
+/// Twelve places of the table, on a cache line.
+#[repr(C, align(64))]
+struct Group {
+    tags: [AtomicU64; 2],
+    cells: [AtomicU32; WIDTH],
+}
+
+/// What a look into one group tells.
+enum Look<T> {
+    Found(T),
+    Absent,
+    Further,
+}
+
+impl Group {
+    fn empty() -> Self {
+        Group { tags: [const { AtomicU64::new(0) }; 2], cells: [const { AtomicU32::new(NIL) }; WIDTH] }
+    }
+
+    #[inline]
+    fn find<T>(&self, hash: u32, accept: impl Fn(u32) -> Option<T>) -> Look<T> {
+        let mut candidates = matching(&self.tags, tag(hash));
+        while candidates != 0 {
+            let place = candidates.trailing_zeros() as usize;
+            if let Some(cell) = self.cells.get(place).map(|cell| cell.load(Ordering::Acquire))
+                && let Some(found) = accept(cell)
+            {
+                return Look::Found(found);
+            }
+            candidates &= candidates - 1;
+        }
+        if self.sends_on(class(hash)) { Look::Further } else { Look::Absent }
+    }
+
+    fn tag(&self, place: usize) -> u8 {
+        (self.tags[place / 8].load(Ordering::Relaxed) >> (place % 8 * 8)) as u8
+    }
+
+    /// Published last: a reader that sees the tag sees the cell.
+    fn set_tag(&self, place: usize, tag: u8) {
+        let (word, shift) = (&self.tags[place / 8], place % 8 * 8);
+        let cleared = word.load(Ordering::Relaxed) & !(0xff << shift);
+        word.store(cleared | u64::from(tag) << shift, Ordering::Release);
+    }
+
+    /// Whether a hash of this class may stand further on.
+    #[inline]
+    fn sends_on(&self, shift: u32) -> bool {
+        self.tags[1].load(Ordering::Acquire) >> shift & STUCK != 0
+    }
+
+    /// Whether any may.
+    fn sends_any_on(&self) -> bool {
+        self.tags[1].load(Ordering::Relaxed) >> COUNTS != 0
+    }
+
+    fn one_goes_on(&self, shift: u32) {
+        let word = self.tags[1].load(Ordering::Relaxed);
+        if word >> shift & STUCK != STUCK {
+            self.tags[1].store(word + (1 << shift), Ordering::Release);
+        }
+    }
+
+    fn one_goes_no_more(&self, shift: u32) {
+        let word = self.tags[1].load(Ordering::Relaxed);
+        if word >> shift & STUCK != STUCK {
+            self.tags[1].store(word - (1 << shift), Ordering::Release);
+        }
+    }
+
+    fn empty_place(&self) -> Option<usize> {
+        let empty = matching(&self.tags, 0);
+        (empty != 0).then(|| empty.trailing_zeros() as usize)
+    }
+}
+
+/// The places whose tag is `tag`, a bit each.
+#[cfg(all(target_arch = "x86_64", not(shuttle)))]
+#[inline]
+#[allow(unsafe_code, reason = "vector instructions; UNSAFE.md")]
+fn matching(tags: &[AtomicU64; 2], tag: u8) -> u32 {
+    use std::arch::x86_64::_mm_set1_epi64x;
+    let places: u32;
+    // SAFETY: every x86-64 processor has these instructions. They read the two words, which are aligned to
+    // sixteen bytes at the beginning of a group, as two relaxed atomic loads would: each half is read at once,
+    // and loads are not reordered with later ones.
+    unsafe {
+        std::arch::asm!(
+            "pcmpeqb {tags}, xmmword ptr [{group}]",
+            "pmovmskb {places:e}, {tags}",
+            tags = inout(xmm_reg) _mm_set1_epi64x((u64::from(tag) * 0x0101_0101_0101_0101) as i64) => _,
+            group = in(reg) tags.as_ptr(),
+            places = lateout(reg) places,
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+    places & ((1 << WIDTH) - 1)
+}
+
+/// The places whose tag is `tag`, a bit each. May name others too; whoever asks compares the keys.
+#[cfg(not(all(target_arch = "x86_64", not(shuttle))))]
+#[inline]
+fn matching(tags: &[AtomicU64; 2], tag: u8) -> u32 {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // One bit for each zero byte of the difference, gathered into the lowest eight.
+    let zeros = |word: u64| {
+        let difference = word ^ (LOW * u64::from(tag));
+        let bits = difference.wrapping_sub(LOW) & !difference & HIGH;
+        ((bits >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
+    };
+    let [first, second] = [0, 1].map(|word: usize| zeros(tags[word].load(Ordering::Acquire)));
+    first | (second & 0xf) << 8
+}
+
+/// The index of a shard.
+pub(crate) struct Table {
+    groups: Box<[Group]>,
+    len: AtomicU32,
+}
+
+impl Table {
+    /// With places for so many entries, and a few more.
+    pub(crate) fn with_room(entries: usize) -> Self {
+        // Seven tenths of the places may be taken.
+        let groups = (entries * 10).div_ceil(WIDTH * 7).max(1);
+        Table { groups: (0..groups).map(|_| Group::empty()).collect(), len: AtomicU32::new(0) }
+    }
+
+    /// How many entries it takes before it has to be replaced.
+    pub(crate) fn room(&self) -> usize {
+        (self.groups.len() * WIDTH * 7) / 10
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed) as usize
+    }
+
+    pub(crate) fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.groups.len() * size_of::<Group>()
+    }
+
+    /// The group that a hash wants into. Hashes in ascending order want into groups in ascending order, whatever
+    /// the size of the table; walks rely on it.
+    #[inline]
+    pub(crate) fn home(&self, hash: u32) -> usize {
+        ((u64::from(hash) * self.groups.len() as u64) >> 32) as usize
+    }
+
+    /// The smallest hash that wants into this group; 2^32 beyond the last.
+    pub(crate) fn first_hash_of(&self, group: usize) -> u64 {
+        ((group as u64) << 32).div_ceil(self.groups.len() as u64)
+    }
+
+    #[inline]
+    fn next(&self, group: usize) -> usize {
+        if group + 1 == self.groups.len() { 0 } else { group + 1 }
+    }
+
+    /// What `accept` makes of the first cell with this hash's tag that it accepts.
+    #[inline]
+    pub(crate) fn find<T>(&self, hash: u32, accept: impl Fn(u32) -> Option<T>) -> Option<T> {
+        let home = self.home(hash);
+        match self.groups[home].find(hash, &accept) {
+            Look::Found(found) => Some(found),
+            Look::Absent => None,
+            Look::Further => self.find_beyond(home, hash, accept),
+        }
+    }
+
+    /// One in some ten finds comes here.
+    #[cold]
+    fn find_beyond<T>(&self, home: usize, hash: u32, accept: impl Fn(u32) -> Option<T>) -> Option<T> {
+        let mut index = self.next(home);
+        while index != home {
+            match self.groups[index].find(hash, &accept) {
+                Look::Found(found) => return Some(found),
+                Look::Absent => return None,
+                Look::Further => index = self.next(index),
+            }
+        }
+        None
+    }
+
+    /// Adds a cell. There must be room.
+    pub(crate) fn insert(&self, hash: u32, cell: u32) {
+        let mut index = self.home(hash);
+        for _ in 0..self.groups.len() {
+            let group = &self.groups[index];
+            if let Some(place) = group.empty_place() {
+                group.cells[place].store(cell, Ordering::Release);
+                group.set_tag(place, tag(hash));
+                self.len.store(self.len.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+                return;
+            }
+            group.one_goes_on(class(hash));
+            index = self.next(index);
+        }
+        debug_assert!(false, "no room in the table");
+    }
+
+    /// The group and the place in it where a cell stands.
+    fn place_of(&self, hash: u32, cell: u32) -> Option<(usize, usize)> {
+        let mut index = self.home(hash);
+        for _ in 0..self.groups.len() {
+            let group = &self.groups[index];
+            let holds =
+                |place: &usize| group.cells[*place].load(Ordering::Relaxed) == cell && group.tag(*place) != 0;
+            if let Some(place) = (0..WIDTH).find(holds) {
+                return Some((index, place));
+            }
+            if !group.sends_on(class(hash)) {
+                return None;
+            }
+            index = self.next(index);
+        }
+        None
+    }
+
+    /// Takes a cell out, and tells whether it was there.
+    pub(crate) fn remove(&self, hash: u32, cell: u32) -> bool {
+        let Some((group, place)) = self.place_of(hash, cell) else { return false };
+        self.groups[group].set_tag(place, 0);
+        let mut passed = self.home(hash);
+        while passed != group {
+            self.groups[passed].one_goes_no_more(class(hash));
+            passed = self.next(passed);
+        }
+        self.len.store(self.len.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        true
+    }
+
+    /// Puts another cell with the same hash in a cell's place; readers find the one or the other.
+    pub(crate) fn exchange(&self, hash: u32, cell: u32, with: u32) -> bool {
+        let Some((group, place)) = self.place_of(hash, cell) else { return false };
+        self.groups[group].cells[place].store(with, Ordering::Release);
+        true
+    }
+
+    /// All cells in the table, in no order.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = u32> {
+        self.groups.iter().flat_map(|group| {
+            let used = (0..WIDTH).filter(|place| group.tag(*place) != 0);
+            used.map(|place| group.cells[place].load(Ordering::Relaxed))
+        })
+    }
+
+    /// The cells that stand in this group or, having found it full, further on, each once: all that have it as
+    /// their home, among others.
+    pub(crate) fn cells_from(&self, home: usize) -> impl Iterator<Item = u32> {
+        let mut go_on = true;
+        let mut index = home;
+        let groups = (0..self.groups.len()).map_while(move |_| {
+            let group = go_on.then(|| &self.groups[index])?;
+            go_on = group.sends_any_on();
+            index = self.next(index);
+            Some(group)
+        });
+        groups.flat_map(|group| {
+            let used = (0..WIDTH).filter(|place| group.tag(*place) != 0);
+            used.map(|place| group.cells[place].load(Ordering::Relaxed))
+        })
+    }
+}
+
+/// Where the count of this hash's class stands.
+#[inline]
+fn class(hash: u32) -> u32 {
+    COUNTS + (hash >> 7) % CLASSES * 8
+}
+
+#[inline]
+fn tag(hash: u32) -> u8 {
+    hash as u8 | USED
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn matching_names_the_places_of_a_tag_and_no_others() {
+        let bytes: [u8; 16] =
+            [0x80, 0x81, 0, 0xff, 0x81, 0, 0, 0x81, 0x81, 0x80, 0, 0x81, 0x81, 0x81, 0x81, 0x81];
+        let first = u64::from_le_bytes(*bytes.first_chunk().unwrap());
+        let second = u64::from_le_bytes(*bytes.last_chunk().unwrap());
+        let group = Group { tags: [AtomicU64::new(first), AtomicU64::new(second)], ..Group::empty() };
+        assert_eq!(matching(&group.tags, 0x81), 0b1001_1001_0010);
+        assert_eq!(matching(&group.tags, 0xff), 0b1000);
+        assert_eq!(matching(&group.tags, 0x90), 0);
+    }
+
+    /// Random additions and removals, with hashes that collide in home and tag, against a plain map.
+    #[test]
+    fn what_is_added_is_found_until_it_is_taken_out() {
+        for spread in [u32::MAX, 0xf, 0, 0xff00_0003] {
+            let table = Table::with_room(500);
+            let mut held: HashMap<u32, u32> = HashMap::new();
+            let mut random = 7u64;
+            for _ in 0..20_000 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let cell = (random >> 33) as u32 % 600;
+                let hash = cell.wrapping_mul(0x9e37_79b9) & spread;
+                if held.remove(&cell).is_some() {
+                    assert!(table.remove(hash, cell));
+                    assert!(!table.remove(hash, cell));
+                } else if held.len() < table.room() {
+                    table.insert(hash, cell);
+                    held.insert(cell, hash);
+                }
+                assert_eq!(
+                    table.find(hash, |other| (other == cell).then_some(())).is_some(),
+                    held.contains_key(&cell)
+                );
+            }
+            assert_eq!(table.len(), held.len());
+            for (cell, hash) in &held {
+                assert_eq!(table.find(*hash, |other| (other == *cell).then_some(other)), Some(*cell));
+                assert!(table.cells_from(table.home(*hash)).any(|other| other == *cell));
+            }
+            for (cell, hash) in held {
+                assert!(table.exchange(hash, cell, cell + 1000));
+                assert!(table.remove(hash, cell + 1000));
+            }
+            assert_eq!(table.cells().count(), 0);
+            let stuck = spread.count_ones() < 8;
+            assert!(stuck || table.groups.iter().all(|group| !group.sends_any_on()));
+        }
+    }
+}
