@@ -1,7 +1,7 @@
 //! The table of what a trace can be replayed through: one line each.
 
 use terrace_memory::eviction::{
-    AdaptiveReplacement, Clock, Fifo, Lirs, Lru, Qdlp, S3Fifo, Sieve, Slru, TwoQ,
+    Adaptive, AdaptiveReplacement, Clock, Fifo, Lirs, Lru, Qdlp, S3Fifo, Sieve, Slru, TwoQ,
 };
 
 use crate::drive::drive;
@@ -21,7 +21,7 @@ pub(crate) enum Kind {
 }
 
 /// Names and ways, in the order in which the names are listed.
-const TABLE: [(&str, Kind); 13] = [
+const TABLE: [(&str, Kind); 14] = [
     ("opt", Kind::Clairvoyant(optimal_hits)),
     ("min", Kind::Clairvoyant(min_hits)),
     ("lru", Kind::Driven(drive::<Lru>)),
@@ -34,6 +34,7 @@ const TABLE: [(&str, Kind); 13] = [
     ("lirs", Kind::Driven(drive::<Lirs>)),
     ("qdlp", Kind::Driven(drive::<Qdlp>)),
     ("s3fifo", Kind::Driven(drive::<S3Fifo>)),
+    ("adaptive", Kind::Driven(drive::<Adaptive>)),
     ("terrace", Kind::Driven(shipped)),
 ];
 

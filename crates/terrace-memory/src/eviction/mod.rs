@@ -5,6 +5,7 @@
 //! a value, a clock or a lock. What a hit may change without a lock is one byte beside the entry, its *mark*,
 //! which whoever keeps the entries keeps too; everything else runs alone. One policy is one file here.
 
+mod adaptive;
 mod arc;
 mod clock;
 mod fifo;
@@ -22,6 +23,7 @@ mod two_q;
 
 use std::sync::Arc;
 
+pub use adaptive::{Adaptive, Admission, Candidate, Learning, Point, Report, Rules};
 pub use arc::AdaptiveReplacement;
 pub use clock::Clock;
 pub use fifo::Fifo;
