@@ -13,6 +13,8 @@ use super::report::Report;
 use super::rules::FIRST;
 
 const RING: usize = 128;
+/// Weights have 31 bits in the ring; what is heavier counts as this.
+const HEAVIEST: u32 = u32::MAX >> 1;
 
 /// The learning part, shared by the shards of one cache.
 #[derive(Debug)]
@@ -22,7 +24,7 @@ pub struct Learning {
     chosen: AtomicUsize,
     learner: Mutex<Learner>,
     waiting: AtomicUsize,
-    /// Low half of the hash and the weight; 0 where nothing was written yet.
+    /// Low half of the hash, whether it was a hit, and the weight; 0 where nothing was written yet.
     ring: Box<[AtomicU64]>,
     lost: AtomicU32,
 }
@@ -49,13 +51,17 @@ impl Learning {
         self.chosen.load(Ordering::Relaxed)
     }
 
-    pub(super) fn observe(&self, hash: u64, weight: u32) {
+    pub(super) fn observe(&self, hash: u64, weight: u32, hit: bool) {
         // The lowest half tells keys apart; the bits that chose the sample are in the other.
         let hash = hash as u32 | 1;
+        let weight = weight.min(HEAVIEST);
         let Some(mut learner) = self.learner.try_lock() else {
             let place = self.waiting.fetch_add(1, Ordering::Relaxed);
             match self.ring.get(place) {
-                Some(cell) => cell.store(u64::from(hash) << 32 | u64::from(weight), Ordering::Relaxed),
+                Some(cell) => cell.store(
+                    u64::from(hash) << 32 | u64::from(hit) << 31 | u64::from(weight),
+                    Ordering::Relaxed,
+                ),
                 None => drop(self.lost.fetch_add(1, Ordering::Relaxed)),
             }
             return;
@@ -63,7 +69,7 @@ impl Learning {
         if self.waiting.load(Ordering::Relaxed) > 0 {
             self.drain(&mut learner);
         }
-        learner.request(hash, weight);
+        learner.request(hash, weight, hit);
         self.publish(&learner);
     }
 
@@ -72,14 +78,15 @@ impl Learning {
         for cell in &self.ring[..waiting] {
             let request = cell.swap(0, Ordering::Relaxed);
             if request != 0 {
-                learner.request((request >> 32) as u32, request as u32);
+                let (hash, rest) = ((request >> 32) as u32, request as u32);
+                learner.request(hash, rest & HEAVIEST, rest > HEAVIEST);
             }
         }
     }
 
     fn publish(&self, learner: &Learner) {
         // Stored only if they differ: every hit reads the mask.
-        let mask = ((1u64 << learner.shift().min(30)) - 1) << 32;
+        let mask = ((1u64 << learner.wanted_shift().min(30)) - 1) << 32;
         if self.mask.load(Ordering::Relaxed) != mask {
             self.mask.store(mask, Ordering::Relaxed);
         }
@@ -88,10 +95,21 @@ impl Learning {
         }
     }
 
+    /// Makes one candidate rule until the learner next says something.
+    #[cfg(test)]
+    pub(super) fn force(&self, candidate: usize) {
+        self.chosen.store(candidate, Ordering::Relaxed);
+    }
+
     pub(super) fn set_total(&self, total: u64) {
         let mut learner = self.learner.lock();
         learner.set_total(total);
         self.publish(&learner);
+    }
+
+    /// The index of the rules that apply now.
+    pub fn report_chosen(&self) -> usize {
+        self.chosen()
     }
 
     /// What has been learned.

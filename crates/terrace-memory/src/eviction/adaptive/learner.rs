@@ -7,6 +7,7 @@
 
 use super::miniature::{Miniature, Seen};
 use super::report::{Candidate, Report, reuse_bin};
+use super::rest::{Rest, SPARSER};
 use super::rules::{CANDIDATES, COLD, FIRST};
 use super::sample::{Found, Sample};
 
@@ -48,6 +49,7 @@ pub(super) struct Learner {
     /// Requests and hits while nothing had to leave; `None` afterwards.
     filling: Option<(u32, u32)>,
     switches: u64,
+    rest: Rest,
     /// Sampled requests by how many others came since the last one for the same key.
     reuse: [f64; super::report::BINS],
 }
@@ -70,6 +72,7 @@ impl Learner {
             clock: 0,
             filling: Some((0, 0)),
             switches: 0,
+            rest: Rest::new(),
             reuse: [0.0; super::report::BINS],
         }
     }
@@ -79,8 +82,13 @@ impl Learner {
     }
 
     /// One key in two to the power of this is in the sample.
-    pub(super) fn shift(&self) -> u32 {
+    fn shift(&self) -> u32 {
         self.shift.unwrap_or(0)
+    }
+
+    /// The requests to be told of: those to one key in two to the power of this.
+    pub(super) fn wanted_shift(&self) -> u32 {
+        self.shift() + if self.rest.is_asleep() { SPARSER } else { 0 }
     }
 
     /// The whole cache may now hold another weight. What was learned stays.
@@ -110,14 +118,21 @@ impl Learner {
     }
 
     fn most_keys(&self) -> usize {
-        (self.capacity.min(MOST_ENTRIES) as usize * KEYS_PER_ENTRY + 64).min(MOST_ENTRIES as usize * KEYS_PER_ENTRY)
+        (self.capacity.min(MOST_ENTRIES) as usize * KEYS_PER_ENTRY + 64)
+            .min(MOST_ENTRIES as usize * KEYS_PER_ENTRY)
     }
 
     /// A request for a sampled key.
-    pub(super) fn request(&mut self, hash: u32, weight: u32) {
+    pub(super) fn request(&mut self, hash: u32, weight: u32, hit: bool) {
         if self.shift.is_none() && self.start(weight) > 0 {
             return;
         }
+        let entries = self.capacity.min(MOST_ENTRIES);
+        if self.rest.is_asleep() {
+            self.rest.doze(hit, entries);
+            return;
+        }
+        self.rest.look(hit, entries);
         self.clock = self.clock.wrapping_add(1);
         let most = self.most_keys();
         let key = match self.sample.find(hash, self.clock, most) {
@@ -234,12 +249,14 @@ impl Learner {
         if let Some(best) = best {
             self.chosen = best;
             self.switches += 1;
+            self.rest.changed(self.capacity.min(MOST_ENTRIES));
         }
     }
 
     pub(super) fn report(&self) -> Report {
         let ratio = |hits: f64| if self.requests > 0.0 { hits / self.requests } else { 0.0 };
-        let candidate = |(rules, hits): (&super::Rules, &f64)| Candidate { rules: *rules, hit_ratio: ratio(*hits) };
+        let candidate =
+            |(rules, hits): (&super::Rules, &f64)| Candidate { rules: *rules, hit_ratio: ratio(*hits) };
         Report {
             candidates: CANDIDATES.iter().zip(&self.scores).map(candidate).collect(),
             chosen: self.chosen,
@@ -256,11 +273,5 @@ impl Learner {
             + self.weights.capacity() * size_of::<u32>()
             + self.minis.iter().map(Miniature::heap_bytes).sum::<usize>()
             + self.minis.capacity() * size_of::<Miniature>()
-    }
-
-    /// How many keys the sample remembers.
-    #[cfg(test)]
-    pub(super) fn keys(&self) -> usize {
-        self.sample.len()
     }
 }

@@ -54,7 +54,9 @@ pub(super) struct Miniature {
 pub(super) enum Seen {
     Hit,
     /// It was let in and takes this many entries' place.
-    Miss { evicted: u32 },
+    Miss {
+        evicted: u32,
+    },
     /// It weighs more than all the miniature may hold.
     TooHeavy,
 }
@@ -93,12 +95,12 @@ impl Miniature {
         }
         let evicted = self.make_room(u64::from(weight), weights, left);
         let cell = &mut self.cells[usize::from(key)];
-        let age = (cell.gone != 0).then(|| (u16::from(self.clock) + u16::from(CLOCK) - u16::from(cell.gone)) as u8);
-        let age = age.map(|age| age % CLOCK);
+        let (clock, gone, cycle) = (u16::from(self.clock), u16::from(cell.gone), u16::from(CLOCK));
+        let age = (cell.gone != 0).then(|| ((clock + cycle - gone) % cycle) as u8);
         cell.gone = 0;
         cell.mark = 0;
         cell.state = State::new(cell.state.frequency() + 1);
-        let known = age.is_some_and(|age| age <= 3 * TURN && self.rules.ghost_counts(age));
+        let known = age.is_some_and(|age| self.rules.ghost_counts(age));
         self.link(if known { MAIN } else { WINDOW }, key, weight);
         self.age(1);
         Seen::Miss { evicted }
@@ -245,9 +247,14 @@ impl Body for Held<'_> {
         self.mini.age(uses);
     }
 
-    fn leave(&mut self, slot: u32) {
+    fn leave(&mut self, slot: u32, ghost: bool) {
         let weight = self.weights[slot as usize];
         self.mini.unlink(slot as u16, weight);
+        let cell = &mut self.mini.cells[slot as usize];
+        cell.state = State::new(cell.state.frequency());
+        if !ghost {
+            return;
+        }
         match self.mini.left.checked_sub(u64::from(weight.max(1))) {
             Some(left) => self.mini.left = left,
             None => {
@@ -255,8 +262,6 @@ impl Body for Held<'_> {
                 self.mini.left = (self.mini.capacity / u64::from(TURN)).saturating_sub(1);
             }
         }
-        let cell = &mut self.mini.cells[slot as usize];
-        cell.gone = self.mini.clock;
-        cell.state = State::new(cell.state.frequency());
+        self.mini.cells[slot as usize].gone = self.mini.clock;
     }
 }

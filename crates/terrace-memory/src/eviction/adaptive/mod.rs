@@ -15,6 +15,7 @@ mod ghosts;
 mod learner;
 mod miniature;
 mod report;
+mod rest;
 mod rules;
 mod sample;
 mod structure;
@@ -85,8 +86,8 @@ impl Policy for Adaptive {
         shared.samples(hash)
     }
 
-    fn observe(shared: &Learning, hash: u64, weight: u32, _hit: bool) {
-        shared.observe(hash, weight);
+    fn observe(shared: &Learning, hash: u64, weight: u32, hit: bool) {
+        shared.observe(hash, weight, hit);
     }
 
     fn set_capacity(&mut self, setup: Setup) {
@@ -217,9 +218,11 @@ impl<M: Marks> Body for Live<'_, M> {
         self.shard.age(uses);
     }
 
-    fn leave(&mut self, slot: u32) {
+    fn leave(&mut self, slot: u32, ghost: bool) {
         let turn = self.shard.queues.total_weight();
-        if let Some((_, weight)) = self.shard.queues.unlink(slot) {
+        if let Some((_, weight)) = self.shard.queues.unlink(slot)
+            && ghost
+        {
             let (hash, state) = (self.shard.hashes[slot as usize], self.shard.states[slot as usize]);
             self.shard.ghosts.remember(hash, state.frequency(), weight, turn);
         }

@@ -96,7 +96,8 @@ mod tests {
         let mut reuse = [0.0; BINS];
         reuse[reuse_bin(1000)] = 10_000.0;
         let points = miss_ratios(&reuse, 10_000.0, 3, 1 << 20);
-        let at = |entries: u64| points.iter().rev().find(|point| point.entries <= entries).map(|p| p.miss_ratio);
+        let at =
+            |entries: u64| points.iter().rev().find(|point| point.entries <= entries).map(|p| p.miss_ratio);
         assert_eq!(at(5000), Some(1.0));
         assert!(points.last().is_some_and(|point| point.miss_ratio < 0.01), "{points:?}");
     }

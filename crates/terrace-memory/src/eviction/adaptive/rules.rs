@@ -45,10 +45,8 @@ const fn rules(window: u16, admission: Admission, uses: u8, lives: u8, turns: u8
 /// The behaviours that compete. On a set of block, database, web, object and loop traces the best of them for
 /// each trace and size closes more of the gap to the optimum than the best of seventeen published policies
 /// (`docs/policy.md`); they were chosen greedily from 120 for that, each for what it adds to the others.
-pub const CANDIDATES: [Rules; 12] = [
-    rules(100, Admission::Ghost, 1, 3, 3, true),
+pub(super) const CANDIDATES: [Rules; 10] = [
     rules(10, Admission::Ghost, 1, 3, 1, true),
-    rules(200, Admission::Both, 1, 3, 1, false),
     rules(10, Admission::Frequency, NEVER, 1, 0, true),
     rules(400, Admission::Frequency, NEVER, 3, 0, true),
     rules(100, Admission::Ghost, 2, 3, 3, false),
@@ -61,10 +59,10 @@ pub const CANDIDATES: [Rules; 12] = [
 ];
 
 /// The candidate that rules until something is known.
-pub(super) const FIRST: usize = 9;
+pub(super) const FIRST: usize = 7;
 /// The candidate for workloads that fill the cache without a hit: loops and scans longer than the cache. It
 /// keeps what is there.
-pub(super) const COLD: usize = 3;
+pub(super) const COLD: usize = 1;
 
 impl Rules {
     /// The weight the window may have where all entries together weigh `total`.

@@ -96,10 +96,6 @@ impl Sample {
         *held = if more { *held + 1 } else { held.saturating_sub(1) };
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.keys.len()
-    }
-
     pub(super) fn heap_bytes(&self) -> usize {
         self.keys.capacity() * size_of::<Key>() + self.index.allocation_size()
     }

@@ -37,7 +37,7 @@ impl State {
     }
 
     pub(super) fn half_as_frequent(self) -> Self {
-        State(self.0 & 0xf0 | self.frequency() / 2)
+        State((self.0 & 0xf0) | (self.frequency() / 2))
     }
 
     fn lives(self) -> u8 {
@@ -75,14 +75,14 @@ pub(super) trait Body {
     fn set_state(&mut self, slot: u32, state: State);
     /// So many uses were counted; frequencies age by them.
     fn counted(&mut self, uses: u8);
-    /// Takes an entry out for good.
-    fn leave(&mut self, slot: u32);
+    /// Takes an entry out for good; whether it leaves a ghost.
+    fn leave(&mut self, slot: u32, ghost: bool);
 }
 
 /// Chooses the entry to leave, and takes it out.
 pub(super) fn victim<B: Body>(body: &mut B, rules: &Rules) -> Option<u32> {
     let total = body.weight(WINDOW) + body.weight(MAIN);
-    let window = rules.window_weight(total);
+    let window = rules.window_weight(total).min(total);
     // Hits at the same moment could keep the search from ending, so at some point marks are not heeded.
     let mut rounds = body.len() * (usize::from(rules.lives) + 2) + 1;
     loop {
@@ -98,8 +98,10 @@ pub(super) fn victim<B: Body>(body: &mut B, rules: &Rules) -> Option<u32> {
                 }
             }
             _ => {
+                // It had its chance. If its ghost let it back in at once, a loop would chase itself through main.
                 let slot = main_victim(body, rules, &mut rounds)?;
-                return Some(out(body, slot));
+                body.leave(slot, false);
+                return Some(slot);
             }
         };
         let mark = body.mark(slot);
@@ -182,6 +184,6 @@ fn out<B: Body>(body: &mut B, slot: u32) -> u32 {
     if mark > 0 {
         count(body, slot, mark);
     }
-    body.leave(slot);
+    body.leave(slot, true);
     slot
 }
