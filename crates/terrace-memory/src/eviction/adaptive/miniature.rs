@@ -182,7 +182,8 @@ impl Miniature {
             self.aging.1 -= step;
             self.aging.0 = if self.aging.0 + 1 >= self.cells.len() { 0 } else { self.aging.0 + 1 };
             let cell = &mut self.cells[self.aging.0];
-            cell.state = cell.state.half_as_frequent();
+            let held = cell.mark & PLACE != 0;
+            cell.state = if held { cell.state.half_but_one() } else { cell.state.half_as_frequent() };
         }
     }
 

@@ -164,7 +164,7 @@ impl Adaptive {
             self.aging.1 -= 10;
             self.aging.0 = if self.aging.0 + 1 >= self.states.len() { 0 } else { self.aging.0 + 1 };
             if let Some(state) = self.states.get_mut(self.aging.0) {
-                *state = state.half_as_frequent();
+                *state = state.half_but_one();
             }
         }
     }

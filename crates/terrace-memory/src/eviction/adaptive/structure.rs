@@ -40,6 +40,12 @@ impl State {
         State((self.0 & 0xf0) | (self.frequency() / 2))
     }
 
+    /// The same for a key whose entry is there: it was asked for once at least, so that no newcomer that was asked
+    /// for only once counts for more.
+    pub(super) fn half_but_one(self) -> Self {
+        State((self.0 & 0xf0) | (self.frequency() / 2).max(1))
+    }
+
     fn lives(self) -> u8 {
         self.0 >> 4 & 3
     }

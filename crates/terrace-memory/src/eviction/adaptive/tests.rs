@@ -244,7 +244,9 @@ impl Body for Plain {
         while self.aging.1 >= step {
             self.aging = ((self.aging.0 + 1) % KEYS as usize, self.aging.1 - step);
             let key = self.aging.0 as u32;
-            self.states.insert(key, self.states[&key].half_as_frequent());
+            let held = self.queues.iter().flatten().any(|slot| *slot == key);
+            let state = self.states[&key];
+            self.states.insert(key, if held { state.half_but_one() } else { state.half_as_frequent() });
         }
     }
     fn leave(&mut self, slot: u32, ghost: bool) {
