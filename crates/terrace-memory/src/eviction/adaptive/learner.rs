@@ -242,7 +242,7 @@ impl Learner {
         let now = self.chosen;
         let leads = |one: usize| {
             let (more, fewer) = (self.leads[one][now], self.leads[now][one]);
-            more - fewer > DEVIATIONS * (more + fewer).sqrt() + HITS
+            more - fewer > CANDIDATES[one].doubt() * (DEVIATIONS * (more + fewer).sqrt() + HITS)
         };
         let ahead = (0..COUNT).filter(|one| *one != now && leads(*one));
         let best = ahead.max_by(|one, other| self.leads[*one][*other].total_cmp(&self.leads[*other][*one]));

@@ -35,6 +35,8 @@ pub struct Rules {
     pub spill: bool,
 }
 
+/// The lead plain FIFO needs, in that of others.
+const DOUBT: f64 = 3.0;
 /// No number of uses suffices.
 const NEVER: u8 = u8::MAX;
 
@@ -69,6 +71,12 @@ impl Rules {
     #[inline]
     pub(super) fn window_weight(&self, total: u64) -> u64 {
         if self.is_one_queue() { total.max(1) } else { (total * u64::from(self.window) / 1000).max(1) }
+    }
+
+    /// How many times the usual lead these rules need. Plain FIFO keeps nothing for having been used, so choosing
+    /// it by mistake costs most: it has to be far ahead.
+    pub(super) fn doubt(&self) -> f64 {
+        if self.is_one_queue() && self.uses == NEVER { DOUBT } else { 1.0 }
     }
 
     #[inline]
