@@ -8,7 +8,7 @@
 //! # Cost
 //! A hit changes the entry's mark until it has counted fifteen uses. One request in 2^k, for a k that keeps
 //! the miniatures below 512 entries, also goes through them. Memory beside the entries: two links and six bytes
-//! for each, about 220 KiB for the miniatures, and two bytes a ghost.
+//! for each, about 200 KiB for the miniatures, and two bytes a ghost.
 
 mod feed;
 mod ghosts;
