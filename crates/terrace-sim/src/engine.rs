@@ -1,5 +1,8 @@
 //! The engine that ships, replayed as a cache that is filled on demand.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
 use terrace_memory::{Config, Memory, Options, RandomHash};
 
 use crate::replay::{Outcome, PROGRESS_STEP, Run, SEED, Unit};
@@ -20,6 +23,36 @@ pub(crate) fn shipped(run: &Run<'_>, progress: &mut dyn FnMut(u64)) -> Outcome {
         done += chunk.len() as u64;
         progress(done);
     }
+    close(&memory, outcome)
+}
+
+/// Requests a thread takes from the trace at once: few, so that no thread runs far ahead.
+const PIECE: usize = 64;
+
+/// Replays a whole trace through the engine on so many threads.
+pub(crate) fn shipped_on_threads(run: &Run<'_>, threads: usize) -> Outcome {
+    let memory = open(run);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut outcome = Outcome::default();
+        loop {
+            let start = next.fetch_add(PIECE, Ordering::Relaxed);
+            let Some(rest) = run.trace.records().get(start..).filter(|rest| !rest.is_empty()) else {
+                return outcome;
+            };
+            for record in rest.iter().take(PIECE) {
+                outcome.count(request(&memory, run, record), record);
+            }
+        }
+    };
+    let outcome = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let outcomes = workers.into_iter().map(|worker| match worker.join() {
+            Ok(outcome) => outcome,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        outcomes.fold(Outcome::default(), Outcome::and)
+    });
     close(&memory, outcome)
 }
 

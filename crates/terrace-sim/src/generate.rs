@@ -27,6 +27,7 @@ enum Shape {
     Scan,
     Loop { keys: u64 },
     Shift { keys: u64, hot: u64, share: f64, period: u64 },
+    Drift { keys: u64, hot: u64, share: f64, period: u64 },
 }
 
 /// Why a formula was not understood.
@@ -91,7 +92,13 @@ impl FromStr for Generator {
                 share: given.take("share", 0.9)?,
                 period: given.take("period", 50_000)?,
             },
-            _ => return Err(given.error("no such generator; there are zipf, scan, loop and shift")),
+            "drift" => Shape::Drift {
+                keys: given.take("keys", 100_000)?,
+                hot: given.take("hot", 1_000)?,
+                share: given.take("share", 0.9)?,
+                period: given.take("period", 50)?,
+            },
+            _ => return Err(given.error("no such generator; there are zipf, scan, loop, shift and drift")),
         };
         let generator = Generator {
             shape,
@@ -108,13 +115,18 @@ impl FromStr for Generator {
 impl Generator {
     /// Whether a text names a generator, however wrong its parameters.
     pub fn is_named_by(text: &str) -> bool {
-        matches!(text.split_once(':').map_or(text, |(name, _)| name), "zipf" | "scan" | "loop" | "shift")
+        matches!(
+            text.split_once(':').map_or(text, |(name, _)| name),
+            "zipf" | "scan" | "loop" | "shift" | "drift"
+        )
     }
 
     fn validate(&self) -> Result<(), &'static str> {
         let keys_are_wrong = match self.shape {
             Shape::Zipf { keys, .. } | Shape::Loop { keys } => keys == 0,
-            Shape::Shift { keys, hot, period, .. } => hot == 0 || hot > keys || period == 0,
+            Shape::Shift { keys, hot, period, .. } | Shape::Drift { keys, hot, period, .. } => {
+                hot == 0 || hot > keys || period == 0
+            }
             Shape::Scan => false,
         };
         if keys_are_wrong {
@@ -122,7 +134,9 @@ impl Generator {
         }
         match self.shape {
             Shape::Zipf { theta, .. } if !(0.0..=10.0).contains(&theta) => Err("theta goes from 0 to 10"),
-            Shape::Shift { share, .. } if !(0.0..=1.0).contains(&share) => Err("share goes from 0 to 1"),
+            Shape::Shift { share, .. } | Shape::Drift { share, .. } if !(0.0..=1.0).contains(&share) => {
+                Err("share goes from 0 to 1")
+            }
             _ if self.requests > MOST_REQUESTS => Err("at most 4294967295 requests"),
             _ if self.size == 0 || self.size > u32::MAX / 2 => Err("size goes from 1 to 2147483647"),
             _ => Ok(()),
@@ -149,6 +163,14 @@ impl Generator {
                     if random.unit() < *share {
                         // The hot sets lie one after another around the circle of keys.
                         ((turn / period).wrapping_mul(*hot).wrapping_add(random.below(*hot))) % keys
+                    } else {
+                        random.below(*keys)
+                    }
+                }
+                (Shape::Drift { keys, hot, share, period }, _) => {
+                    if random.unit() < *share {
+                        // One key joins the hot set and the oldest leaves it.
+                        ((turn / period).wrapping_add(random.below(*hot))) % keys
                     } else {
                         random.below(*keys)
                     }
@@ -301,6 +323,14 @@ mod tests {
         let sets: Vec<HashSet<&u64>> = keys.chunks(100).map(|part| part.iter().collect()).collect();
         assert!(sets.iter().all(|set| set.len() <= 10));
         assert!(sets[0].is_disjoint(&sets[1]) && sets[1].is_disjoint(&sets[2]));
+    }
+
+    #[test]
+    fn the_hot_set_drifts() {
+        let keys = keys("drift:keys=1000,hot=10,share=1,period=100,requests=1000");
+        let sets: Vec<HashSet<u64>> = keys.chunks(100).map(|part| part.iter().copied().collect()).collect();
+        assert!(sets.windows(2).all(|pair| pair[1].difference(&pair[0]).count() <= 1));
+        assert!(sets[0].len() > 8 && sets[0].intersection(&sets[9]).count() <= 1);
     }
 
     #[test]

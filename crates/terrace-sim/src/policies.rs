@@ -1,7 +1,8 @@
 //! The table of what a trace can be replayed through: one line each.
 
 use terrace_memory::eviction::{
-    Adaptive, AdaptiveReplacement, Clock, Fifo, Lirs, Lru, Qdlp, S3Fifo, Sieve, Slru, TwoQ,
+    Adaptive, AdaptiveReplacement, ClimbingWTinyLfu, Clock, Fifo, Gdsf, Hyperbolic, Lecar, Lfu, Lirs, Lru,
+    Qdlp, Random, S3Fifo, Sieve, Slru, TwoQ, WTinyLfu,
 };
 
 use crate::drive::drive;
@@ -16,14 +17,20 @@ use crate::source::Trace;
 pub(crate) enum Kind {
     /// From all requests at once, for objects of one size.
     Clairvoyant(fn(&Trace, u64) -> u64),
+    /// As a bound, for objects of any size.
+    Bound,
     /// Request by request.
     Driven(fn(&Run<'_>, &mut dyn FnMut(u64)) -> Outcome),
 }
 
+/// The engine that ships.
+pub(crate) const ENGINE: &str = "terrace";
+
 /// Names and ways, in the order in which the names are listed.
-const TABLE: [(&str, Kind); 14] = [
+const TABLE: [(&str, Kind); 23] = [
     ("opt", Kind::Clairvoyant(optimal_hits)),
     ("min", Kind::Clairvoyant(min_hits)),
+    ("bound", Kind::Bound),
     ("lru", Kind::Driven(drive::<Lru>)),
     ("fifo", Kind::Driven(drive::<Fifo>)),
     ("clock", Kind::Driven(drive::<Clock>)),
@@ -34,8 +41,16 @@ const TABLE: [(&str, Kind); 14] = [
     ("lirs", Kind::Driven(drive::<Lirs>)),
     ("qdlp", Kind::Driven(drive::<Qdlp>)),
     ("s3fifo", Kind::Driven(drive::<S3Fifo>)),
+    ("random", Kind::Driven(drive::<Random>)),
+    ("lfu", Kind::Driven(drive::<Lfu>)),
+    ("gdsf", Kind::Driven(drive::<Gdsf>)),
+    ("hyperbolic", Kind::Driven(drive::<Hyperbolic>)),
+    ("lecar", Kind::Driven(drive::<Lecar>)),
+    ("wtinylfu", Kind::Driven(drive::<WTinyLfu<1>>)),
+    ("wtinylfu20", Kind::Driven(drive::<WTinyLfu<20>>)),
+    ("wtinylfu-climbing", Kind::Driven(drive::<ClimbingWTinyLfu>)),
     ("adaptive", Kind::Driven(drive::<Adaptive>)),
-    ("terrace", Kind::Driven(shipped)),
+    (ENGINE, Kind::Driven(shipped)),
 ];
 
 /// The policies [`replay`](crate::replay) knows.

@@ -6,11 +6,14 @@
 //! engine's overhead, so that capacities mean the same for every policy. Hashes are seeded: a replay repeats.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::policies::{Kind, POLICIES, find};
+use crate::bound::upper_bound;
+use crate::engine::shipped_on_threads;
+use crate::policies::{ENGINE, Kind, POLICIES, find};
 use crate::source::Trace;
 use crate::trace::Record;
 
@@ -114,6 +117,7 @@ pub fn replay(
     let start = Instant::now();
     let outcome = match kind {
         Kind::Driven(drive) => drive(&run, progress),
+        Kind::Bound => run.bound(progress),
         Kind::Clairvoyant(_) if unit == Unit::Bytes => return Err(ReplayError::NoOptimumForSizes),
         Kind::Clairvoyant(hits) => {
             let hits = hits(trace, capacity);
@@ -121,6 +125,38 @@ pub fn replay(
             Outcome { hits, ..Outcome::default() }
         }
     };
+    Ok(run.report(policy, outcome, start.elapsed().as_nanos() as f64))
+}
+
+/// Replays a trace through the engine as it ships, `terrace`, on several threads at once. They take requests
+/// from the trace in small pieces, so it is replayed nearly in its order; what hits may differ from run to run.
+///
+/// # Errors
+///
+/// [`ReplayError::OneThreadOnly`] for any other policy with more than one thread, and as [`replay`].
+///
+/// # Panics
+///
+/// As [`replay`].
+pub fn replay_on_threads(
+    trace: &Trace,
+    policy: &str,
+    capacity: u64,
+    unit: Unit,
+    threads: NonZeroUsize,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Report, ReplayError> {
+    find(policy)?;
+    if threads.get() == 1 {
+        return replay(trace, policy, capacity, unit, progress);
+    }
+    if policy != ENGINE {
+        return Err(ReplayError::OneThreadOnly(policy.to_string()));
+    }
+    let run = Run { trace, capacity, unit };
+    let start = Instant::now();
+    let outcome = shipped_on_threads(&run, threads.get());
+    progress(trace.records().len() as u64);
     Ok(run.report(policy, outcome, start.elapsed().as_nanos() as f64))
 }
 
@@ -151,6 +187,18 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// Both together.
+    pub(crate) fn and(self, other: Outcome) -> Outcome {
+        Outcome {
+            hits: self.hits + other.hits,
+            bytes: self.bytes + other.bytes,
+            hit_bytes: self.hit_bytes + other.hit_bytes,
+            bytes_per_entry: None,
+        }
+    }
+}
+
 impl Run<'_> {
     /// What a request's object weighs.
     #[inline]
@@ -159,6 +207,16 @@ impl Run<'_> {
             Unit::Objects => 1,
             Unit::Bytes => record.size,
         }
+    }
+
+    fn bound(&self, progress: &mut dyn FnMut(u64)) -> Outcome {
+        let bound = upper_bound(self.trace, self.capacity, |size| match self.unit {
+            Unit::Objects => 1,
+            Unit::Bytes => size,
+        });
+        progress(self.trace.records().len() as u64);
+        let bytes = self.trace.records().iter().map(|record| u64::from(record.size)).sum();
+        Outcome { hits: bound.hits, bytes, hit_bytes: bound.hit_bytes, bytes_per_entry: None }
     }
 
     pub(crate) fn report(&self, policy: &str, outcome: Outcome, nanoseconds: f64) -> Report {

@@ -129,7 +129,7 @@ impl Trace {
     }
 }
 
-fn file_name(path: &str) -> String {
+pub(crate) fn file_name(path: &str) -> String {
     let name = Path::new(path).file_name().map_or(path.into(), |name| name.to_string_lossy());
     name.trim_end_matches(".zst").trim_end_matches(".trc").to_string()
 }

@@ -11,16 +11,16 @@ use hashbrown::HashTable;
 /// Marks a record whose ghost came back; its place in the ring is dropped when its turn comes.
 const GONE: u32 = u32::MAX;
 
-struct Record {
+struct Record<T> {
     fingerprint: u32,
     weight: u32,
+    past: T,
 }
 
-/// A bounded first-in-first-out set of fingerprints.
-#[derive(Default)]
-pub(super) struct Ghost {
+/// A bounded first-in-first-out set of fingerprints, each with a weight and what else is worth remembering.
+pub(super) struct Ghost<T = ()> {
     /// Oldest first.
-    ring: VecDeque<Record>,
+    ring: VecDeque<Record<T>>,
     /// Sequence number of the oldest record; numbers wrap.
     oldest: u32,
     /// Sequence numbers of the records that are not gone.
@@ -28,7 +28,13 @@ pub(super) struct Ghost {
     weight: u64,
 }
 
-impl std::fmt::Debug for Ghost {
+impl<T> Default for Ghost<T> {
+    fn default() -> Self {
+        Ghost { ring: VecDeque::new(), oldest: 0, table: HashTable::new(), weight: 0 }
+    }
+}
+
+impl<T: Copy> std::fmt::Debug for Ghost<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ghost").field("len", &self.len()).field("weight", &self.weight).finish()
     }
@@ -45,20 +51,44 @@ pub(super) fn spread(fingerprint: u32) -> u64 {
 }
 
 impl Ghost {
+    /// Remembers an entry that left, and forgets the oldest ones beyond `max_weight` or `max_len`.
+    pub(super) fn remember(&mut self, fingerprint: u32, weight: u32, max_weight: u64, max_len: usize) {
+        self.remember_with(fingerprint, weight, (), max_weight, max_len);
+    }
+
+    /// Whether the entry left not long ago; it is forgotten by the question.
+    pub(super) fn recall(&mut self, fingerprint: u32) -> bool {
+        self.take(fingerprint).is_some()
+    }
+
+    /// The weight of an entry that left not long ago; it is forgotten by the question.
+    pub(super) fn take(&mut self, fingerprint: u32) -> Option<u32> {
+        self.take_with(fingerprint).map(|(weight, ())| weight)
+    }
+}
+
+impl<T: Copy> Ghost<T> {
     pub(super) fn len(&self) -> usize {
         self.table.len()
     }
 
     /// Remembers an entry that left, and forgets the oldest ones beyond `max_weight` or `max_len`.
-    pub(super) fn remember(&mut self, fingerprint: u32, weight: u32, max_weight: u64, max_len: usize) {
-        self.recall(fingerprint);
+    pub(super) fn remember_with(
+        &mut self,
+        fingerprint: u32,
+        weight: u32,
+        past: T,
+        max_weight: u64,
+        max_len: usize,
+    ) {
+        self.take_with(fingerprint);
         let weight = weight.min(GONE - 1);
         let sequence = self.oldest.wrapping_add(self.ring.len() as u32);
         // By a quarter, as everything that grows with the entries.
         if self.ring.len() == self.ring.capacity() {
             self.ring.reserve_exact((self.ring.len() / 4).max(16));
         }
-        self.ring.push_back(Record { fingerprint, weight });
+        self.ring.push_back(Record { fingerprint, weight, past });
         let (ring, oldest) = (&self.ring, self.oldest);
         self.table.insert_unique(spread(fingerprint), sequence, |sequence| {
             spread(ring[sequence.wrapping_sub(oldest) as usize].fingerprint)
@@ -74,13 +104,9 @@ impl Ghost {
         self.weight
     }
 
-    /// Whether the entry left not long ago; it is forgotten by the question.
-    pub(super) fn recall(&mut self, fingerprint: u32) -> bool {
-        self.take(fingerprint).is_some()
-    }
-
-    /// The weight of an entry that left not long ago; it is forgotten by the question.
-    pub(super) fn take(&mut self, fingerprint: u32) -> Option<u32> {
+    /// The weight of an entry that left not long ago and what else was remembered of it; it is forgotten by
+    /// the question.
+    pub(super) fn take_with(&mut self, fingerprint: u32) -> Option<(u32, T)> {
         let (ring, oldest) = (&mut self.ring, self.oldest);
         let found = self.table.find_entry(spread(fingerprint), |sequence| {
             ring[sequence.wrapping_sub(oldest) as usize].fingerprint == fingerprint
@@ -89,7 +115,7 @@ impl Ghost {
         let record = &mut ring[sequence.wrapping_sub(oldest) as usize];
         let weight = std::mem::replace(&mut record.weight, GONE);
         self.weight -= u64::from(weight);
-        Some(weight)
+        Some((weight, record.past))
     }
 
     /// Forgets the oldest entry, and tells whether there was one.
@@ -133,7 +159,7 @@ impl Ghost {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.ring.capacity() * size_of::<Record>() + self.table.allocation_size()
+        self.ring.capacity() * size_of::<Record<T>>() + self.table.allocation_size()
     }
 }
 
@@ -143,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_oldest_are_forgotten_first_by_weight_and_by_count() {
-        let mut ghost = Ghost::default();
+        let mut ghost: Ghost = Ghost::default();
         for fingerprint in 0..10 {
             ghost.remember(fingerprint, 10, 50, 100);
         }
@@ -166,7 +192,7 @@ mod tests {
 
     #[test]
     fn ghosts_that_come_back_leave_no_litter() {
-        let mut ghost = Ghost::default();
+        let mut ghost: Ghost = Ghost::default();
         ghost.remember(u32::MAX, 1, 1000, 1000);
         for fingerprint in 0..100_000 {
             ghost.remember(fingerprint, 1, 1000, 1000);
@@ -178,7 +204,7 @@ mod tests {
 
     #[test]
     fn remembering_again_renews() {
-        let mut ghost = Ghost::default();
+        let mut ghost: Ghost = Ghost::default();
         for fingerprint in [1, 2, 3, 1, 4, 5] {
             ghost.remember(fingerprint, 1, 3, 100);
         }

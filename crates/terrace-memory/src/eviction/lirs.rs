@@ -17,7 +17,7 @@ use hashbrown::HashTable;
 use super::ghost::{fingerprint, spread};
 use super::queues::Queues;
 use super::{Hits, Marks, Policy, Setup};
-use crate::slab::{NIL, cover};
+use crate::slab::cover;
 
 /// High entries get one part in this many of the capacity.
 const HIGH_PART: u64 = 100;

@@ -7,33 +7,51 @@
 
 mod adaptive;
 mod arc;
+mod chance;
+mod climbing;
 mod clock;
 mod fifo;
+mod gdsf;
 mod ghost;
+mod heap;
+mod hyperbolic;
+mod lecar;
+mod lfu;
 mod lirs;
 mod lru;
+mod members;
 mod qdlp;
 mod queue;
 mod queues;
+mod random;
 mod s3fifo;
 mod sieve;
+mod sketch;
 mod slru;
 mod small_main;
 mod two_q;
+mod wtinylfu;
 
 use std::sync::Arc;
 
 pub use adaptive::{Adaptive, Admission, Candidate, Learning, Point, Report, Rules};
 pub use arc::AdaptiveReplacement;
+pub use climbing::ClimbingWTinyLfu;
 pub use clock::Clock;
 pub use fifo::Fifo;
+pub use gdsf::Gdsf;
+pub use hyperbolic::Hyperbolic;
+pub use lecar::Lecar;
+pub use lfu::Lfu;
 pub use lirs::Lirs;
 pub use lru::Lru;
 pub use qdlp::Qdlp;
+pub use random::Random;
 pub use s3fifo::S3Fifo;
 pub use sieve::Sieve;
 pub use slru::Slru;
 pub use two_q::TwoQ;
+pub use wtinylfu::WTinyLfu;
 
 /// The marks of a shard's entries: one byte each, kept by whoever keeps the entries, changed by hits at any
 /// moment.

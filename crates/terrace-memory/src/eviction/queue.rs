@@ -81,19 +81,6 @@ impl Queue {
         self.weight += u64::from(weight);
     }
 
-    /// Puts an entry where it leaves next.
-    pub(super) fn push_tail(&mut self, links: &mut Links, slot: u32, weight: u32) {
-        cover(&mut links.0, slot);
-        links.0[slot as usize] = Link { newer: self.tail, older: NIL, weight };
-        match self.tail {
-            NIL => self.head = slot,
-            tail => links.0[tail as usize].older = slot,
-        }
-        self.tail = slot;
-        self.len += 1;
-        self.weight += u64::from(weight);
-    }
-
     /// Takes out an entry that stands in this queue.
     pub(super) fn unlink(&mut self, links: &mut Links, slot: u32) {
         let Link { newer, older, weight } = links.0[slot as usize];

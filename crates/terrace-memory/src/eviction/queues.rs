@@ -38,12 +38,6 @@ impl<const N: usize> Queues<N> {
         self.queues[queue].push_head(&mut self.links, slot, weight);
     }
 
-    /// Puts a slot that stands in no queue at the tail of one.
-    pub(super) fn push_tail(&mut self, queue: usize, slot: u32, weight: u32) {
-        self.settle(queue, slot);
-        self.queues[queue].push_tail(&mut self.links, slot, weight);
-    }
-
     fn settle(&mut self, queue: usize, slot: u32) {
         // A slot that is inserted twice without having left would tear its queue apart.
         self.unlink(slot);
@@ -97,10 +91,6 @@ impl<const N: usize> Queues<N> {
         self.links.newer(slot)
     }
 
-    pub(super) fn weight_of(&self, slot: u32) -> u32 {
-        self.links.weight(slot)
-    }
-
     pub(super) fn len(&self, queue: usize) -> usize {
         self.queues[queue].len()
     }
@@ -143,9 +133,8 @@ mod tests {
         assert_eq!((queues.weight(0), queues.weight(1), queues.total_weight()), (22, 12, 34));
         assert_eq!((queues.len(0), queues.len(1), queues.total_len()), (3, 1, 4));
         assert_eq!((queues.newer(1), queues.newer(3), queues.newer(0)), (Some(3), Some(0), None));
-        queues.push_tail(0, 7, 2);
         let order: Vec<_> = std::iter::from_fn(|| queues.pop_tail(0)).collect();
-        assert_eq!(order, [7, 1, 3, 0]);
+        assert_eq!(order, [1, 3, 0]);
         assert_eq!((queues.pop_tail(1), queues.pop_tail(1)), (Some(2), None));
         assert_eq!((queues.total_len(), queues.total_weight()), (0, 0));
     }

@@ -6,4 +6,5 @@ mod concurrency;
 mod expiry;
 mod footprint;
 mod model;
+mod policies;
 mod walking;

@@ -1,7 +1,9 @@
 //! `terrace sim`.
 
+use std::num::NonZeroUsize;
+
 use clap::{Args, ValueEnum};
-use terrace_sim::{Capacity, Report, Trace};
+use terrace_sim::{Capacity, Curves, Format, Report, Trace};
 
 use super::output;
 use super::progress::Progress;
@@ -12,11 +14,15 @@ Examples:
   terrace sim --trace oltp.trc.zst --policy opt,lru,terrace --capacity 1000,5000
   terrace sim --trace a.trc.zst b.trc.zst --capacity 0.1%,1%,10% --json
   terrace sim --generate zipf:keys=100000,theta=0.9,requests=1000000 --capacity 1%
+  terrace sim --trace P3.lis --import auto --policy lru,arc,opt --capacity 1%,3%,10%,30% --curve p3.svg
+  terrace sim --trace oltp.trc.zst --policy terrace --threads 4
 
-Policies: opt (clairvoyant: no policy can hit more often), lru, fifo, s3fifo, and terrace (what ships).
+Policies: opt (clairvoyant: no policy can hit more often), min (Belady's, which admits everything), bound (what
+          no policy can pass, for objects of any size), terrace (the engine that ships), and single policies.
 Capacities: entries, or bytes with --unit bytes, or a percentage of the trace's unique keys or bytes.
 Formulas: zipf:keys=K,theta=T  scan:  loop:keys=K  shift:keys=K,hot=H,share=P,period=M
-          each with requests=N,seed=S,size=B
+          drift:keys=K,hot=H,share=P,period=M; each with requests=N,seed=S,size=B
+Formats:  oracle-general, arc, csv, twitter, meta, redis-monitor, or auto, which goes by the file's name.
 A trace file is one zstd stream of 16-byte records, little-endian: u64 key, u32 size, u32 time in seconds.";
 
 #[derive(Clone, Copy, Default, ValueEnum)]
@@ -71,6 +77,15 @@ pub(super) struct Sim {
     /// What a capacity counts
     #[arg(long, value_enum, default_value_t)]
     unit: Unit,
+    /// Read the trace files in a format of others
+    #[arg(long, value_name = "FORMAT")]
+    import: Option<Import>,
+    /// Replay on so many threads at once; more than one for policy terrace only
+    #[arg(long, value_name = "N", default_value = "1")]
+    threads: NonZeroUsize,
+    /// Write the miss-ratio curves of one trace to a file, .csv or .svg
+    #[arg(long, value_name = "FILE")]
+    curve: Option<String>,
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
@@ -78,9 +93,11 @@ pub(super) struct Sim {
 
 impl Sim {
     pub(super) fn run(&self) -> Result<Exit, Failure> {
+        self.check_curve()?;
         let mut rows = Vec::new();
         for source in &self.trace {
-            self.replay(&open(source)?, &mut rows)?;
+            let trace = self.import.map_or_else(|| open(source), |import| import.read(source))?;
+            self.replay(&trace, &mut rows)?;
         }
         for formula in &self.generate {
             self.replay(&formula.trace(), &mut rows)?;
@@ -96,22 +113,64 @@ impl Sim {
     fn replay(&self, trace: &Trace, rows: &mut Vec<Vec<String>>) -> Result<(), Failure> {
         let requests = trace.records().len() as u64;
         let mut progress = Progress::new(requests * (self.capacity.len() * self.policy.len()) as u64);
+        let mut curves = Curves::new(trace.name(), self.unit.into());
         let mut done = 0;
         for capacity in &self.capacity {
             let capacity = capacity.resolve(trace, self.unit.into());
             for policy in &self.policy {
                 progress.about(format!("{} {policy} {capacity}", trace.name()));
                 let mut told = |replayed| progress.at(done + replayed);
-                let report = terrace_sim::replay(trace, policy, capacity, self.unit.into(), &mut told)
-                    .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+                let unit = self.unit.into();
+                let report =
+                    terrace_sim::replay_on_threads(trace, policy, capacity, unit, self.threads, &mut told)
+                        .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
                 done += requests;
+                curves.add(report.clone());
                 match self.json {
                     true => progress.aside(|| output::line(report.to_json()))?,
                     false => rows.push(row(&report)),
                 }
             }
         }
+        self.write_curves(&curves)
+    }
+
+    /// Refuses a curve that could not be written before the work is done for it.
+    fn check_curve(&self) -> Result<(), Failure> {
+        let Some(file) = &self.curve else { return Ok(()) };
+        if !file.ends_with(".csv") && !file.ends_with(".svg") {
+            let what = format!("--curve {file}: name a file that ends with .csv or .svg");
+            return Err(Failure::new(Exit::Usage, what));
+        }
+        if self.trace.len() + self.generate.len() > 1 {
+            let what = "--curve is of one trace: give one --trace or one --generate";
+            return Err(Failure::new(Exit::Usage, what.to_owned()));
+        }
         Ok(())
+    }
+
+    fn write_curves(&self, curves: &Curves) -> Result<(), Failure> {
+        let Some(file) = &self.curve else { return Ok(()) };
+        let text = if file.ends_with(".csv") { curves.to_csv() } else { curves.to_svg() };
+        std::fs::write(file, text).map_err(|error| Failure::new(Exit::Directory, format!("{file}: {error}")))
+    }
+}
+
+/// The format of trace files: one by name, or whichever a file's name tells.
+#[derive(Clone, Copy)]
+struct Import(Option<Format>);
+
+impl std::str::FromStr for Import {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if name == "auto" { Ok(Self(None)) } else { name.parse().map(|format| Self(Some(format))) }
+    }
+}
+
+impl Import {
+    fn read(self, path: &str) -> Result<Trace, Failure> {
+        terrace_sim::import(path, self.0).map_err(|error| Failure::new(Exit::Directory, error.to_string()))
     }
 }
 

@@ -1,6 +1,8 @@
 //! What must hold on traces made from formulas.
 
-use terrace_sim::{Capacity, POLICIES, ReplayError, Trace, Unit, replay};
+use std::num::NonZeroUsize;
+
+use terrace_sim::{Capacity, POLICIES, ReplayError, Trace, Unit, replay, replay_on_threads};
 
 fn hits(trace: &Trace, policy: &str, capacity: u64) -> u64 {
     let report = replay(trace, policy, capacity, Unit::Objects, &mut |_| {}).unwrap();
@@ -35,21 +37,61 @@ fn nothing_hits_on_a_scan() {
 #[test]
 fn no_policy_beats_the_optimum() {
     for formula in [
-        "zipf:keys=5000,theta=0.9,requests=30000,seed=3",
-        "zipf:keys=5000,theta=0.6,requests=30000,seed=4",
-        "loop:keys=800,requests=10000",
-        "shift:keys=5000,hot=200,share=0.8,period=3000,requests=30000",
+        "zipf:keys=3000,theta=0.9,requests=10000,seed=3",
+        "zipf:keys=3000,theta=0.6,requests=10000,seed=4",
+        "loop:keys=800,requests=5000",
+        "shift:keys=5000,hot=200,share=0.8,period=1000,requests=10000",
     ] {
         let trace = open(formula);
-        for capacity in ["0", "1", "7", "1%", "10%", "50%", "100%"] {
+        for capacity in ["0", "1", "7", "1%", "10%", "100%"] {
             let capacity = capacity.parse::<Capacity>().unwrap().resolve(&trace, Unit::Objects);
             let optimum = hits(&trace, "opt", capacity);
             for policy in POLICIES {
                 let hits = hits(&trace, policy, capacity);
+                if policy == "bound" {
+                    assert!(
+                        hits >= optimum,
+                        "the bound {hits} is below {optimum} on {formula} at {capacity}"
+                    );
+                    continue;
+                }
                 assert!(hits <= optimum, "{policy} hits {hits} of {optimum} on {formula} at {capacity}");
             }
         }
     }
+}
+
+#[test]
+fn no_policy_beats_the_bound_for_sized_objects_in_hits_or_in_bytes() {
+    for formula in [
+        "zipf:keys=3000,theta=0.9,requests=8000,seed=3,size=400",
+        "loop:keys=800,requests=5000,size=1000",
+        "drift:keys=5000,hot=300,period=20,requests=8000,size=30",
+    ] {
+        let trace = open(formula);
+        for capacity in ["1", "1%", "10%", "50%", "100%"] {
+            let capacity = capacity.parse::<Capacity>().unwrap().resolve(&trace, Unit::Bytes);
+            let report = |policy| replay(&trace, policy, capacity, Unit::Bytes, &mut |_| {}).unwrap();
+            let bound = report("bound");
+            for policy in POLICIES.into_iter().filter(|policy| !["opt", "min"].contains(policy)) {
+                let found = report(policy);
+                assert!(found.hits <= bound.hits, "{policy} hits {} of {}", found.hits, bound.hits);
+                assert!(found.byte_hit_ratio <= bound.byte_hit_ratio, "{policy} on {formula} at {capacity}");
+            }
+        }
+    }
+}
+
+#[test]
+fn several_threads_hit_about_what_one_does_and_only_the_engine_takes_them() {
+    let trace = open("zipf:keys=50000,theta=0.9,requests=200000");
+    let threads = NonZeroUsize::new(2).unwrap();
+    let on_threads = |policy| replay_on_threads(&trace, policy, 5000, Unit::Objects, threads, &mut |_| {});
+    let (two, one) = (on_threads("terrace").unwrap(), hits(&trace, "terrace", 5000));
+    assert_eq!(two.requests, 200_000);
+    assert!(two.hits.abs_diff(one) < 2000, "{} on two threads, {one} on one", two.hits);
+    assert_eq!(on_threads("lru"), Err(ReplayError::OneThreadOnly("lru".into())));
+    assert!(matches!(on_threads("magic"), Err(ReplayError::UnknownPolicy(_))));
 }
 
 #[test]
@@ -89,7 +131,7 @@ fn bytes_are_counted_and_the_optimum_refuses_them() {
     for policy in POLICIES {
         let report = replay(&trace, policy, capacity, Unit::Bytes, &mut |_| {});
         match policy {
-            "opt" => assert_eq!(report, Err(ReplayError::NoOptimumForSizes)),
+            "opt" | "min" => assert_eq!(report, Err(ReplayError::NoOptimumForSizes)),
             _ => assert!((0.1..0.9).contains(&report.unwrap().hit_ratio)),
         }
     }
