@@ -1,8 +1,8 @@
 //! The table of what a trace can be replayed through: one line each.
 
 use terrace_memory::eviction::{
-    AdaptiveReplacement, ClimbingWTinyLfu, Clock, Fifo, Gdsf, Hyperbolic, Lecar, Lfu, Lirs, Lru, Qdlp,
-    Random, S3Fifo, Sieve, Slru, TwoQ, WTinyLfu,
+    Adaptive, AdaptiveReplacement, ClimbingWTinyLfu, Clock, Fifo, Gdsf, Hyperbolic, Lecar, Lfu, Lirs, Lru,
+    Qdlp, Random, S3Fifo, Sieve, Slru, TwoQ, WTinyLfu,
 };
 
 use crate::drive::drive;
@@ -27,7 +27,7 @@ pub(crate) enum Kind {
 pub(crate) const ENGINE: &str = "terrace";
 
 /// Names and ways, in the order in which the names are listed.
-const TABLE: [(&str, Kind); 22] = [
+const TABLE: [(&str, Kind); 23] = [
     ("opt", Kind::Clairvoyant(optimal_hits)),
     ("min", Kind::Clairvoyant(min_hits)),
     ("bound", Kind::Bound),
@@ -49,6 +49,7 @@ const TABLE: [(&str, Kind); 22] = [
     ("wtinylfu", Kind::Driven(drive::<WTinyLfu<1>>)),
     ("wtinylfu20", Kind::Driven(drive::<WTinyLfu<20>>)),
     ("wtinylfu-climbing", Kind::Driven(drive::<ClimbingWTinyLfu>)),
+    ("adaptive", Kind::Driven(drive::<Adaptive>)),
     (ENGINE, Kind::Driven(shipped)),
 ];
 

@@ -5,6 +5,7 @@
 //! a value, a clock or a lock. What a hit may change without a lock is one byte beside the entry, its *mark*,
 //! which whoever keeps the entries keeps too; everything else runs alone. One policy is one file here.
 
+mod adaptive;
 mod arc;
 mod chance;
 mod climbing;
@@ -33,6 +34,7 @@ mod wtinylfu;
 
 use std::sync::Arc;
 
+pub use adaptive::{Adaptive, Admission, Candidate, Learning, Point, Report, Rules};
 pub use arc::AdaptiveReplacement;
 pub use climbing::ClimbingWTinyLfu;
 pub use clock::Clock;

@@ -1,0 +1,230 @@
+//! The policy Terrace ships: one structure that can behave in many ways, and a part that learns which of them
+//! pays on this workload now.
+//!
+//! Decision: miniature caches on a sample of the keys see what each behaviour would hit, all the time and on the same
+//! requests; the best one's rules apply from the next eviction on. See `docs/policy.md` for the figures and for what
+//! was tried and lost.
+//!
+//! # Cost
+//! A hit changes the entry's mark until it has counted fifteen uses. One request in 2^k, for a k that keeps
+//! the miniatures below 512 entries, also goes through them. Memory beside the entries: two links and six bytes
+//! for each, about 200 KiB for the miniatures, and two bytes a ghost.
+
+mod feed;
+mod ghosts;
+mod learner;
+mod miniature;
+mod report;
+mod rest;
+mod rules;
+mod sample;
+mod structure;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use feed::Learning;
+use ghosts::Ghosts;
+pub use report::{Candidate, Point, Report};
+use rules::CANDIDATES;
+pub use rules::{Admission, Rules};
+use structure::{Body, MAIN, MOST_USES, State, WINDOW};
+
+use super::queues::Queues;
+use super::{Hits, Marks, Policy, Setup};
+use crate::slab::cover;
+
+/// Bytes for ghosts that all shards may always have.
+const GHOST_BYTES: usize = 48 << 10;
+/// Beyond that, one byte of ghosts in this many of the entries.
+const GHOST_PART: u64 = 256;
+/// What an entry is taken to occupy at least.
+const LEAST_ENTRY: u64 = 64;
+
+/// Adapts its behaviour to the workload; the default.
+#[derive(Debug)]
+pub struct Adaptive {
+    queues: Queues<2>,
+    states: Vec<State>,
+    hashes: Vec<u32>,
+    ghosts: Ghosts,
+    setup: Setup,
+    /// Where the next frequency is halved, and how many uses were counted towards it.
+    aging: (usize, u32),
+    shared: Arc<Learning>,
+}
+
+impl Policy for Adaptive {
+    const NAME: &'static str = "adaptive";
+    const HITS: Hits = Hits::Mark;
+    type Shared = Learning;
+
+    fn shared(setup: Setup) -> Learning {
+        Learning::new(setup.total)
+    }
+
+    fn new(setup: Setup, shared: &Arc<Learning>) -> Self {
+        Adaptive {
+            queues: Queues::default(),
+            states: Vec::new(),
+            hashes: Vec::new(),
+            ghosts: Ghosts::default(),
+            setup,
+            aging: (0, 0),
+            shared: shared.clone(),
+        }
+    }
+
+    #[inline]
+    fn on_hit(mark: u8) -> u8 {
+        if mark < MOST_USES { mark + 1 } else { mark }
+    }
+
+    #[inline]
+    fn samples(shared: &Learning, hash: u64) -> bool {
+        shared.samples(hash)
+    }
+
+    fn observe(shared: &Learning, hash: u64, weight: u32, hit: bool) {
+        shared.observe(hash, weight, hit);
+    }
+
+    fn set_capacity(&mut self, setup: Setup) {
+        self.setup = setup;
+        self.shared.set_total(setup.total);
+    }
+
+    fn insert<M: Marks>(&mut self, slot: u32, hash: u64, weight: u32, marks: &M) {
+        cover(&mut self.states, slot);
+        cover(&mut self.hashes, slot);
+        let ghost = self.ghosts.recall(hash as u32);
+        let frequency = ghost.map_or(0, |ghost| ghost.frequency);
+        self.states[slot as usize] = State::new(frequency + 1);
+        self.hashes[slot as usize] = hash as u32;
+        marks.set(slot, 0);
+        let rules = self.rules();
+        let known = ghost.is_some_and(|ghost| rules.ghost_counts(ghost.age));
+        self.queues.push_head(if known { MAIN } else { WINDOW }, slot, weight);
+        self.age(1);
+    }
+
+    fn reweigh(&mut self, slot: u32, weight: u32) {
+        self.queues.reweigh(slot, weight);
+    }
+
+    fn remove<M: Marks>(&mut self, slot: u32, _marks: &M) {
+        self.queues.unlink(slot);
+    }
+
+    fn victim<M: Marks>(&mut self, marks: &M) -> Option<u32> {
+        let rules = self.rules();
+        self.ghosts.fit(self.queues.total_len(), self.most_ghost_bytes());
+        structure::victim(&mut Live { shard: self, marks }, rules)
+    }
+
+    fn clear(&mut self) {
+        self.queues = Queues::default();
+        self.states.clear();
+        self.hashes.clear();
+        self.ghosts.clear();
+        self.aging = (0, 0);
+    }
+
+    /// Includes this shard's part of what all shards share.
+    fn heap_bytes(&self) -> usize {
+        self.queues.heap_bytes()
+            + self.states.capacity()
+            + self.hashes.capacity() * size_of::<u32>()
+            + self.ghosts.heap_bytes()
+            + self.shared.heap_bytes() / self.setup.shards.max(1)
+    }
+}
+
+impl Adaptive {
+    /// What the learning part knows.
+    pub fn report(&self) -> Report {
+        self.shared.report()
+    }
+
+    #[inline]
+    fn rules(&self) -> &'static Rules {
+        &CANDIDATES[self.shared.chosen()]
+    }
+
+    fn most_ghost_bytes(&self) -> usize {
+        let weight = self.queues.total_weight().max(self.queues.total_len() as u64 * LEAST_ENTRY);
+        GHOST_BYTES / self.setup.shards.max(1) + (weight / GHOST_PART) as usize
+    }
+
+    /// Frequencies halve once in ten uses per entry: one entry's for every ten uses, in turn.
+    fn age(&mut self, uses: u8) {
+        self.aging.1 += u32::from(uses);
+        while self.aging.1 >= 10 {
+            self.aging.1 -= 10;
+            self.aging.0 = if self.aging.0 + 1 >= self.states.len() { 0 } else { self.aging.0 + 1 };
+            if let Some(state) = self.states.get_mut(self.aging.0) {
+                *state = state.half_but_one();
+            }
+        }
+    }
+}
+
+/// A shard and its entries' marks.
+struct Live<'a, M> {
+    shard: &'a mut Adaptive,
+    marks: &'a M,
+}
+
+impl<M: Marks> Body for Live<'_, M> {
+    #[inline]
+    fn tail(&self, queue: usize) -> Option<u32> {
+        self.shard.queues.tail(queue)
+    }
+
+    #[inline]
+    fn weight(&self, queue: usize) -> u64 {
+        self.shard.queues.weight(queue)
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.shard.queues.total_len()
+    }
+
+    fn promote(&mut self, queue: usize, slot: u32) {
+        self.shard.queues.promote(queue, slot);
+    }
+
+    #[inline]
+    fn mark(&self, slot: u32) -> u8 {
+        self.marks.get(slot)
+    }
+
+    fn clear_mark(&mut self, slot: u32) {
+        self.marks.set(slot, 0);
+    }
+
+    #[inline]
+    fn state(&self, slot: u32) -> State {
+        self.shard.states[slot as usize]
+    }
+
+    fn set_state(&mut self, slot: u32, state: State) {
+        self.shard.states[slot as usize] = state;
+    }
+
+    fn counted(&mut self, uses: u8) {
+        self.shard.age(uses);
+    }
+
+    fn leave(&mut self, slot: u32, ghost: bool) {
+        let turn = self.shard.queues.total_weight();
+        if let Some((_, weight)) = self.shard.queues.unlink(slot)
+            && ghost
+        {
+            let (hash, state) = (self.shard.hashes[slot as usize], self.shard.states[slot as usize]);
+            self.shard.ghosts.remember(hash, state.frequency(), weight, turn);
+        }
+    }
+}

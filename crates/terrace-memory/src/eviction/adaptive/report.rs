@@ -1,0 +1,104 @@
+//! What the policy knows, as plain data for statistics and pages.
+
+use super::rules::Rules;
+
+/// Bins of reuse times: two to each doubling.
+pub(super) const BINS: usize = 64;
+
+/// The state of the learning part of an [`Adaptive`](super::Adaptive) policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// All behaviours that compete, with the hit ratios their miniature caches had lately.
+    pub candidates: Vec<Candidate>,
+    /// The index of the one that rules now.
+    pub chosen: usize,
+    /// How often that has changed.
+    pub switches: u64,
+    /// One key in this many is in the sample.
+    pub sampled_one_in: u64,
+    /// Requests seen by the miniature caches.
+    pub sampled_requests: u64,
+    /// Requests for sampled keys that were not seen, because too many threads came at once.
+    pub lost: u64,
+    /// The estimated hit ratio of plain LRU by capacity, smallest first: points of its miss-ratio curve, up to
+    /// the range the sample remembers.
+    pub miss_ratios: Vec<Point>,
+}
+
+/// A behaviour and how it would have done.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// The behaviour.
+    pub rules: Rules,
+    /// The part of sampled requests its miniature cache hit, older ones counting less.
+    pub hit_ratio: f64,
+}
+
+/// A point of a miss-ratio curve.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// In entries where every entry weighs 1; otherwise entries of the average weight.
+    pub entries: u64,
+    /// The part of requests that would miss.
+    pub miss_ratio: f64,
+}
+
+/// The bin of a reuse after so many sampled requests.
+pub(super) fn reuse_bin(ago: u32) -> usize {
+    let ago = ago.max(1);
+    let octave = 31 - ago.leading_zeros();
+    let half = if octave > 0 { ago >> (octave - 1) & 1 } else { 0 };
+    (2 * octave + half) as usize
+}
+
+fn bin_start(bin: usize) -> f64 {
+    let start = 2f64.powi((bin / 2) as i32);
+    if bin % 2 == 1 { start * 1.5 } else { start }
+}
+
+/// The curve by the average eviction time model (Hu et al., "Kinetic modeling of data eviction in cache", ATC
+/// 2016): an entry of an LRU cache sinks by the probability that what was asked for in between was not above it.
+pub(super) fn miss_ratios(reuse: &[f64; BINS], requests: f64, shift: u32, total: u64) -> Vec<Point> {
+    if requests <= 0.0 {
+        return Vec::new();
+    }
+    let (mut points, mut entries, mut reused) = (Vec::new(), 0.0, 0.0);
+    for (bin, count) in reuse.iter().enumerate() {
+        let span = bin_start(bin + 1) - bin_start(bin);
+        let longer = (1.0 - reused / requests).max(0.0);
+        reused += count;
+        let still_longer = (1.0 - reused / requests).max(0.0);
+        entries += span * (longer + still_longer) / 2.0;
+        let scaled = (entries * (1u64 << shift) as f64) as u64;
+        if scaled > total.saturating_mul(4) || span * longer < 0.5 {
+            break;
+        }
+        points.push(Point { entries: scaled, miss_ratio: still_longer });
+    }
+    points
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bins_are_two_to_a_doubling() {
+        let bins: Vec<_> = [1, 2, 3, 4, 5, 6, 7, 8, 12, 1 << 31].map(reuse_bin).to_vec();
+        assert_eq!(bins, [0, 2, 3, 4, 4, 5, 5, 6, 7, 62]);
+        for bin in 2..60 {
+            assert_eq!(reuse_bin(bin_start(bin) as u32), bin.min(reuse_bin(bin_start(bin) as u32)));
+        }
+    }
+
+    #[test]
+    fn a_loop_is_all_misses_below_its_length_and_all_hits_above() {
+        let mut reuse = [0.0; BINS];
+        reuse[reuse_bin(1000)] = 10_000.0;
+        let points = miss_ratios(&reuse, 10_000.0, 3, 1 << 20);
+        let at =
+            |entries: u64| points.iter().rev().find(|point| point.entries <= entries).map(|p| p.miss_ratio);
+        assert_eq!(at(5000), Some(1.0));
+        assert!(points.last().is_some_and(|point| point.miss_ratio < 0.01), "{points:?}");
+    }
+}

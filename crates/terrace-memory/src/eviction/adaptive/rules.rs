@@ -1,0 +1,97 @@
+//! What the structure can be told to do, and the behaviours that are tried against each other.
+//!
+//! Decision: a behaviour is a point in one small space (how large the window is, how an entry gets from it into
+//! the main queue, how long ghosts count), so switching from one to another moves nothing: the next evictions
+//! just follow other rules.
+
+use super::ghosts::TURN;
+
+/// How an entry whose window time is up, and that was not used enough there, may still get into main.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It leaves; if its key comes back while its ghost is remembered, it enters main at once.
+    Ghost,
+    /// It takes the place of main's next victim if its key was asked for more often (as in W-TinyLFU).
+    Frequency,
+    /// Either way.
+    Both,
+}
+
+/// One behaviour of the structure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// The window's part of the weight, in thousandths. 1000 means that there is no main queue: FIFO or CLOCK.
+    pub window: u16,
+    /// How to get from the window into main.
+    pub admission: Admission,
+    /// Uses in the window that earn a place in main without question; above the highest count, none do.
+    pub uses: u8,
+    /// The most rounds an entry of main can have saved up.
+    pub lives: u8,
+    /// How long ghosts count, in quarters of a turn (the eviction of as much as the cache holds).
+    pub ghost: u8,
+    /// Whether main, while it has room, takes what overflows the window. If not, what came in while the cache
+    /// filled has to earn its place like everything after it.
+    pub spill: bool,
+}
+
+/// The lead plain FIFO needs, in that of others.
+const DOUBT: f64 = 3.0;
+/// No number of uses suffices.
+const NEVER: u8 = u8::MAX;
+
+const fn rules(window: u16, admission: Admission, uses: u8, lives: u8, turns: u8, spill: bool) -> Rules {
+    Rules { window, admission, uses, lives, ghost: turns * TURN, spill }
+}
+
+/// The behaviours that compete. On a set of block, database, web, object and loop traces the best of them for
+/// each trace and size closes more of the gap to the optimum than the best of seventeen published policies
+/// (`docs/policy.md`); they were chosen greedily from 120 for that, each for what it adds to the others.
+pub(super) const CANDIDATES: [Rules; 10] = [
+    rules(10, Admission::Ghost, 1, 3, 1, true),
+    rules(10, Admission::Frequency, NEVER, 1, 0, true),
+    rules(400, Admission::Frequency, NEVER, 3, 0, true),
+    rules(100, Admission::Ghost, 2, 3, 3, false),
+    rules(400, Admission::Ghost, 1, 3, 3, false),
+    rules(1000, Admission::Ghost, NEVER, 3, 0, true),
+    rules(30, Admission::Both, 1, 3, 1, false),
+    rules(200, Admission::Ghost, 1, 3, 3, false),
+    rules(1000, Admission::Ghost, 1, 3, 0, true),
+    rules(200, Admission::Frequency, NEVER, 3, 0, true),
+];
+
+/// The candidate that rules until something is known.
+pub(super) const FIRST: usize = 7;
+/// The candidate for workloads that fill the cache without a hit: loops and scans longer than the cache. It
+/// keeps what is there.
+pub(super) const COLD: usize = 1;
+
+impl Rules {
+    /// The weight the window may have where all entries together weigh `total`.
+    #[inline]
+    pub(super) fn window_weight(&self, total: u64) -> u64 {
+        if self.is_one_queue() { total.max(1) } else { (total * u64::from(self.window) / 1000).max(1) }
+    }
+
+    /// How many times the usual lead these rules need. Plain FIFO keeps nothing for having been used, so choosing
+    /// it by mistake costs most: it has to be far ahead.
+    pub(super) fn doubt(&self) -> f64 {
+        if self.is_one_queue() && self.uses == NEVER { DOUBT } else { 1.0 }
+    }
+
+    #[inline]
+    pub(super) fn is_one_queue(&self) -> bool {
+        self.window >= 1000
+    }
+
+    #[inline]
+    pub(super) fn compares_frequencies(&self) -> bool {
+        self.admission != Admission::Ghost
+    }
+
+    /// Whether a key that left this many quarters of a turn ago enters main at once.
+    #[inline]
+    pub(super) fn ghost_counts(&self, age: u8) -> bool {
+        self.admission != Admission::Frequency && age <= self.ghost && !self.is_one_queue()
+    }
+}
