@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::core::Limits;
-use crate::eviction::{Policy, S3Fifo, Setup};
+use crate::eviction::{Adaptive, Policy, Setup};
 use crate::hash::RandomHash;
 use crate::readers::Readers;
 use crate::shard::{Plan, Shard};
@@ -47,7 +47,7 @@ const SPARE_BYTES: u64 = 1 << 20;
 ///   stays where it is or the caller keeps what was returned to it.
 /// * No read returns an entry that has expired at the `now` given with it.
 /// * A closure that panics leaves the engine as it was before the call.
-pub struct Memory<K, V, P: Policy = S3Fifo, S = RandomHash> {
+pub struct Memory<K, V, P: Policy = Adaptive, S = RandomHash> {
     pub(crate) shards: Box<[Shard<K, V, P>]>,
     pub(crate) readers: Arc<Readers>,
     pub(crate) policy: Arc<P::Shared>,
