@@ -147,15 +147,15 @@ fn an_unknown_policy_is_named_with_those_there_are() {
 
 #[test]
 fn a_report_is_one_line_of_json_with_the_promised_fields() {
-    let trace = open("zipf:keys=1000,theta=0.9,requests=100000");
+    let trace = open("zipf:keys=20000,theta=0.5,requests=100000");
     let mut told = Vec::new();
-    let report = replay(&trace, "terrace", 100, Unit::Objects, &mut |done| told.push(done)).unwrap();
+    let report = replay(&trace, "terrace", 5000, Unit::Objects, &mut |done| told.push(done)).unwrap();
     assert_eq!(told, [65_536, 100_000]);
     let line = report.to_json();
     assert!(!line.contains('\n'));
     let fields: serde_json::Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(fields["trace"], "zipf:keys=1000,theta=0.9,requests=100000");
-    assert_eq!((&fields["policy"], &fields["capacity"]), (&"terrace".into(), &100.into()));
+    assert_eq!(fields["trace"], "zipf:keys=20000,theta=0.5,requests=100000");
+    assert_eq!((&fields["policy"], &fields["capacity"]), (&"terrace".into(), &5000.into()));
     assert_eq!((&fields["requests"], &fields["hits"]), (&100_000.into(), &report.hits.into()));
     let ratio = fields["hit_ratio"].as_f64().unwrap();
     assert!((ratio - report.hits as f64 / 100_000.0).abs() < 1e-12);
