@@ -12,6 +12,7 @@ use terrace_store::{
     Clock, Condition, Deleted, Entry, Error, ErrorKind, Key, Namespace, Result, Version, Written,
 };
 
+use crate::PolicyReport;
 use crate::floors::Floors;
 use crate::generations::{Generations, Verdict};
 use crate::histogram::{Histogram, Latencies};
@@ -110,6 +111,9 @@ pub trait Hot: Send + Sync {
 
     /// How full it is and what happened in it.
     fn usage(&self) -> Usage;
+
+    /// What its eviction policy has learned.
+    fn policy(&self) -> PolicyReport;
 
     /// Changes how many bytes it may hold; what does not fit leaves at once.
     fn set_capacity(&self, capacity: u64);
@@ -439,6 +443,10 @@ impl<K: CacheKey, L: Clone + Send + Sync + 'static> Hot for HotTier<K, L> {
             self.note(gone);
         }
         std::mem::take(&mut *self.idled.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn policy(&self) -> PolicyReport {
+        self.memory.policy().report()
     }
 
     fn usage(&self) -> Usage {

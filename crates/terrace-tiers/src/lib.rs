@@ -28,6 +28,7 @@ pub use load::{Lifetime, Load, Loaded, Loader, Loading};
 pub use parcel::{Codec, Live, Parcel};
 pub use read::{Ask, Decode, Fetch, Found};
 pub use stats::{LoadStats, TierStats, TiersStats};
+pub use terrace_memory::eviction::Report as PolicyReport;
 pub use tier::{Lower, Tier, WriteMode};
 pub use tiers::{Foundation, Options, Tiers};
 pub use version::HybridClock;

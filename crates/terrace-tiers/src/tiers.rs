@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use terrace_store::{Clock, Error, ErrorKind, Result, Spawn, Store, StoreExt, Tasks, Version, Versions};
 
+use crate::PolicyReport;
 use crate::floors::Floors;
 use crate::generations::Generations;
 use crate::hot::Hot;
@@ -228,6 +229,12 @@ impl Tiers {
     pub fn hot_left(&self) -> Vec<(&'static str, u64)> {
         let usage = self.hot.as_ref().map(|hot| hot.usage()).unwrap_or_default();
         terrace_memory::Cause::ALL.iter().map(|cause| cause.name()).zip(usage.left).collect()
+    }
+
+    /// What the hot tier's eviction policy has learned: which rules it follows, how others would have done, and
+    /// what more memory would bring.
+    pub fn hot_policy(&self) -> Option<PolicyReport> {
+        self.hot.as_ref().map(|hot| hot.policy())
     }
 
     /// How many entries the maintenance removed from the authority because their time was over, since the start.

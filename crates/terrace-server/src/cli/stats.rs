@@ -123,6 +123,30 @@ fn overview(stats: &Value) -> String {
         &["tier", "store", "hits", "misses", "hit ratio", "errors", "entries", "bytes", "p50", "p99"],
         &rows,
     ));
+    if stats.pointer("/policy/rules").is_some() {
+        out.push_str(&policy(stats));
+    }
+    out
+}
+
+/// What the hot tier's policy has learned.
+fn policy(stats: &Value) -> String {
+    let mut out = format!("\nhot tier: {}\n", text(stats, "/policy/rules"));
+    let ratio =
+        |index: usize| stats.pointer(&format!("/policy/sizes/{index}/lru_hit_ratio")).and_then(Value::as_f64);
+    let now = (0..4).find(|index| {
+        stats.pointer(&format!("/policy/sizes/{index}/scale")).and_then(Value::as_f64) == Some(1.0)
+    });
+    let Some((now, before)) = now.and_then(|now| Some((now, ratio(now)?))) else { return out };
+    for index in (0..4).filter(|index| *index != now) {
+        if let Some(ratio) = ratio(index) {
+            let size = output::human_bytes(number(stats, &format!("/policy/sizes/{index}/bytes")));
+            out.push_str(&format!(
+                "  with {size} about {:+.1} points of hit ratio (estimated for LRU)\n",
+                (ratio - before) * 100.0
+            ));
+        }
+    }
     out
 }
 

@@ -16,6 +16,7 @@ mod listing;
 mod metrics;
 mod page;
 mod percent;
+mod policy;
 mod precondition;
 mod probes;
 mod problem;

@@ -4,6 +4,7 @@ use serde::Serialize;
 use terrace::tiers::{LoadStats, Tier, TierStats};
 use terrace_store::Health;
 
+use super::policy::Policy;
 use super::process::{self, Process};
 use super::state::{Activity, HttpState};
 use crate::keyspace::DATABASES;
@@ -25,6 +26,8 @@ pub(crate) struct Snapshot {
     pub(crate) flights: usize,
     /// What left a tier by itself, or was refused, by cause.
     pub(crate) evictions: Vec<Eviction>,
+    /// What the hot tier's eviction policy has learned; nothing where there is no hot tier.
+    pub(crate) policy: Option<Policy>,
     /// The databases that hold keys.
     pub(crate) databases: Vec<Database>,
     pub(crate) redis: Activity,
@@ -148,6 +151,7 @@ pub(crate) async fn take(state: &HttpState) -> Snapshot {
         loads: stats.loads,
         flights: stats.flights,
         evictions: evictions(state),
+        policy: Policy::of(tiers, &stats),
         databases,
         redis: (state.activity)(),
         http: Http {

@@ -25,6 +25,22 @@ pub struct Report {
     pub miss_ratios: Vec<Point>,
 }
 
+impl Report {
+    /// The estimated hit ratio of plain LRU with so many entries, between the points of the curve; `None` beyond
+    /// what the sample can tell, or before it can tell anything.
+    pub fn hit_ratio_with(&self, entries: u64) -> Option<f64> {
+        let above = self.miss_ratios.iter().position(|point| point.entries >= entries)?;
+        let after = self.miss_ratios[above];
+        let before = match above {
+            0 => Point { entries: 0, miss_ratio: 1.0 },
+            above => self.miss_ratios[above - 1],
+        };
+        let span = (after.entries - before.entries).max(1) as f64;
+        let part = (entries - before.entries) as f64 / span;
+        Some(1.0 - (before.miss_ratio + (after.miss_ratio - before.miss_ratio) * part))
+    }
+}
+
 /// A behaviour and how it would have done.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
@@ -89,6 +105,25 @@ mod tests {
         for bin in 2..60 {
             assert_eq!(reuse_bin(bin_start(bin) as u32), bin.min(reuse_bin(bin_start(bin) as u32)));
         }
+    }
+
+    #[test]
+    fn between_two_points_the_curve_is_straight_and_beyond_it_silent() {
+        let points = [(100, 0.8), (200, 0.4)].map(|(entries, miss_ratio)| Point { entries, miss_ratio });
+        let report = Report {
+            candidates: Vec::new(),
+            chosen: 0,
+            switches: 0,
+            sampled_one_in: 1,
+            sampled_requests: 0,
+            lost: 0,
+            miss_ratios: points.to_vec(),
+        };
+        let at = |entries| report.hit_ratio_with(entries).map(|ratio| (ratio * 1000.0).round());
+        assert_eq!(
+            [50, 100, 150, 200, 201].map(at),
+            [Some(100.0), Some(200.0), Some(400.0), Some(600.0), None]
+        );
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! the main queue, how long ghosts count), so switching from one to another moves nothing: the next evictions
 //! just follow other rules.
 
+use std::fmt;
+
 use super::ghosts::TURN;
 
 /// How an entry whose window time is up, and that was not used enough there, may still get into main.
@@ -65,6 +67,24 @@ pub(super) const FIRST: usize = 7;
 /// The candidate for workloads that fill the cache without a hit: loops and scans longer than the cache. It
 /// keeps what is there.
 pub(super) const COLD: usize = 1;
+
+impl fmt::Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_one_queue() {
+            return f.write_str(if self.uses == NEVER { "first in, first out" } else { "clock" });
+        }
+        let admission = match self.admission {
+            Admission::Ghost => "whose keys come back",
+            Admission::Frequency => "that are asked for more often",
+            Admission::Both => "whose keys come back or are asked for more often",
+        };
+        write!(f, "window of {} %, keeps entries {admission}", f64::from(self.window) / 10.0)?;
+        if self.uses != NEVER {
+            write!(f, " or that were used in it {}", if self.uses == 1 { "once" } else { "more than once" })?;
+        }
+        Ok(())
+    }
+}
 
 impl Rules {
     /// The weight the window may have where all entries together weigh `total`.

@@ -13,6 +13,7 @@ export const panels = [
   { id: "occupancy", title: "Occupancy", size: "third", build: occupancy },
   { id: "evictions", title: "Evictions", note: "by cause, since the start", size: "third", build: evictions },
   { id: "databases", title: "Databases", size: "third", build: databases },
+  { id: "policy", title: "Hot tier's policy", size: "whole", build: policy },
   { id: "lookup", title: "Keys", size: "whole", build: lookup },
   { id: "settings", size: "whole", build: settings },
 ];
@@ -118,6 +119,25 @@ function evictions(card) {
       name: (tier === "hot" ? "" : `${tier}: `) + (CAUSES[cause] ?? cause.replaceAll("_", " ")),
       of: tier, part: number / most, value: count(number),
     })));
+  };
+}
+
+function policy(card) {
+  const now = el("p", { class: "note" });
+  const sizes = bars();
+  const shown = table(["rules", "would have hit lately"]);
+  card.append(now, sizes.box, el("details", {}, el("summary", {}, "Rules that compete"), shown.box));
+  return ({ report }) => {
+    card.hidden = !report.policy;
+    if (!report.policy) return;
+    const { rules, switches, sizes: told, candidates, sampled_one_in: part } = report.policy;
+    now.textContent = `${rules}; changed ${count(switches)} times, learned from one key in ${count(part)}. ` +
+      "Hit ratio of the hot tier by its size, estimated for LRU:";
+    sizes.update(told.map(({ scale, bytes: size, lru_hit_ratio: ratio }) => ({
+      name: scale === 1 ? `${bytes(size)}, as now` : bytes(size),
+      of: "hot", part: ratio, value: ratio === null ? none : percent(ratio),
+    })));
+    shown.update(candidates.map((one) => [one.chosen ? `${one.rules} (now)` : one.rules, percent(one.hit_ratio)]));
   };
 }
 
