@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! folder/terrace.lock   held while the store is open
+//! folder/terrace.closed what the last clean close held, see `mark.rs`
 //! folder/fjall/         the database, with three keyspaces
 //!   entries, expiry     see `row.rs`
 //!   meta   "format"             -> u32 BE: 1
@@ -18,7 +19,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ::fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -28,8 +29,9 @@ use terrace_store::{Clock, Error, ErrorKind, Result, Version};
 use super::NAME;
 use super::config::FjallConfig;
 use super::error::translate;
+use super::mark::{self, Found, Mark};
 use super::row;
-use super::sequence::Sequence;
+use super::sequence::{BLOCK, Sequence};
 use super::stripes::Stripes;
 use super::write::Prior;
 use crate::spaces::{Amount, Spaces};
@@ -58,7 +60,11 @@ pub(super) struct Engine {
     pub(super) compress_from: Option<usize>,
     sequence: Sequence,
     damaged: AtomicU64,
+    /// What an open found to be missing, in words.
+    loss: OnceLock<String>,
     journal: Mutex<Option<(u64, File)>>,
+    /// The folder, and fjall's in it.
+    outer: PathBuf,
     folder: PathBuf,
     /// Wall time less monotonic time when the folder was opened, in milliseconds.
     origin_ms: u64,
@@ -75,6 +81,8 @@ impl Engine {
         config.check()?;
         std::fs::create_dir_all(&config.path).map_err(|source| opening(&config.path, source.into()))?;
         let lock = lock(&config.path)?;
+        // Before fjall touches its journal: what it cannot read there, it cuts off.
+        let found = mark::read(&config.path).map_err(|error| opening(&config.path, error))?;
         let folder = config.path.join("fjall");
         // A damaged folder may trip an assertion in the engine; that must not take the process down.
         let opened = catch_unwind(AssertUnwindSafe(|| open_database(config, &folder)));
@@ -96,30 +104,88 @@ impl Engine {
             capacity: config.capacity,
             compress_from: config.compress_from,
             damaged: AtomicU64::new(0),
+            loss: OnceLock::new(),
             journal: Mutex::default(),
+            outer: config.path.clone(),
             folder,
             origin_ms: clock.wall_ms().saturating_sub(clock.now_ms()),
             _lock: lock,
         };
-        engine.recover().map_err(|error| opening(&config.path, error))?;
+        engine.recover(found).map_err(|error| opening(&config.path, error))?;
         Ok(engine)
     }
 
     /// Checks the format, and restores or counts anew what is kept in memory.
-    fn recover(&self) -> Result<()> {
-        match self.meta_get(FORMAT_KEY)? {
-            Some(bytes) => check_format(&bytes)?,
-            None => self.meta_put(FORMAT_KEY, &FORMAT.to_be_bytes())?,
-        }
+    fn recover(&self, found: Found) -> Result<()> {
+        let format = self.meta_get(FORMAT_KEY)?;
+        format.as_deref().map_or(Ok(()), check_format)?;
         self.recover_floors()?;
-        match self.meta_get(CLEAN_KEY)? {
-            Some(clean) => {
-                self.restore(clean)?;
-                self.meta.remove(CLEAN_KEY).map_err(|source| translate("open", source))?;
+        let clean = self.meta_get(CLEAN_KEY)?;
+        match clean.clone().map(read_counters).transpose()? {
+            Some(counters) if found.mark().is_none_or(|mark| self.was_closed_so(mark, &counters)) => {
+                counters.into_iter().for_each(|(prefix, amount)| self.spaces.restore(prefix, amount));
             }
-            None => self.recount()?,
+            _ => {
+                let highest = self.recount()?;
+                self.compare(found, highest)?;
+            }
+        }
+        if found == Found::Unreadable {
+            self.note_loss(
+                "the mark that its last close left is damaged, so it is not known whether \
+                            anything else is; nothing was found to be missing"
+                    .into(),
+            );
+        }
+        mark::remove(&self.outer)?;
+        if format.is_none() {
+            self.meta_put(FORMAT_KEY, &FORMAT.to_be_bytes())?;
+        }
+        if clean.is_some() {
+            self.meta.remove(CLEAN_KEY).map_err(|source| translate("open", source))?;
         }
         self.sync()
+    }
+
+    /// Whether the database stands as this mark says.
+    fn was_closed_so(&self, mark: Mark, counters: &[(Bytes, Amount)]) -> bool {
+        let entries: u64 = counters.iter().map(|(_, amount)| amount.count).sum();
+        mark.entries == entries && mark.highest.0 == self.sequence.last()
+    }
+
+    /// Compares what was counted, and the highest version met, with what the last close left.
+    fn compare(&self, found: Found, highest: Version) -> Result<()> {
+        let Some(mark) = found.mark() else {
+            // Without a bound the journal that held it was taken away, and with it what used versions below it.
+            let lost = if self.sequence.last() == 0 && highest.0 != 0 { BLOCK } else { 0 };
+            return self.raise_version(Version(highest.0.saturating_add(lost)));
+        };
+        // The bound may have been lost as well, and no version is used twice.
+        self.raise_version(highest.max(mark.highest))?;
+        let entries: u64 = self.spaces.amounts().iter().map(|(_, amount)| amount.count).sum();
+        // What is ahead of the mark was written since, by a release that knew no marks.
+        let ahead = highest > mark.highest;
+        if !ahead && (highest, entries) != (mark.highest, mark.entries) {
+            self.note_loss(format!(
+                "{} is behind its last clean close, so a file in it was cut or changed since: it ends at version \
+                 {highest}, {} versions before the last, and has {entries} entries of {}; what is missing is \
+                 in a copy of the folder, if there is one",
+                self.outer.display(),
+                mark.highest.0 - highest.0,
+                mark.entries
+            ));
+        }
+        Ok(())
+    }
+
+    fn note_loss(&self, words: String) {
+        self.note_damage();
+        let _ = self.loss.set(words);
+    }
+
+    /// What was missing when the folder was opened, in words.
+    pub(super) fn loss(&self) -> Option<&str> {
+        self.loss.get().map(String::as_str)
     }
 
     fn recover_floors(&self) -> Result<()> {
@@ -137,20 +203,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Restores the counters that the last close wrote down.
-    fn restore(&self, clean: Bytes) -> Result<()> {
-        for (prefix, amount) in read_counters(clean).ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, "open")
-                .because("the counters that the last close wrote are damaged")
-        })? {
-            self.spaces.restore(prefix, amount);
-        }
-        Ok(())
-    }
-
-    /// Counts every row, and removes those that a clear had buried.
-    fn recount(&self) -> Result<()> {
+    /// Counts every row, removes those that a clear had buried, and returns the highest version it met.
+    fn recount(&self) -> Result<Version> {
         let mut amounts: HashMap<Bytes, Amount> = HashMap::new();
+        let mut highest = self.floors().values().map(|(floor, _)| *floor).max().unwrap_or(Version::ZERO);
         let mut buried = false;
         for item in self.entries.iter() {
             let (row, value) = item.into_inner().map_err(|source| translate("open", source))?;
@@ -161,6 +217,7 @@ impl Engine {
             };
             let prior = Prior::weigh(self, &key, &row, value)?;
             buried |= prior.buried;
+            highest = highest.max(prior.summary.map_or(Version::ZERO, |summary| summary.version));
             if prior.amount.count != 0 {
                 let prefix = key.flat_bytes().slice(..1 + key.namespace_name().len());
                 let amount = amounts.entry(prefix).or_default();
@@ -175,14 +232,17 @@ impl Engine {
         if buried {
             self.purge(&[])?;
         }
-        Ok(())
+        Ok(highest)
     }
 
     /// Writes the counters down, syncs, and lets go of the folder.
     pub(super) fn shut(self) -> Result<()> {
+        let mut mark = None;
         if self.purges_due.load(Ordering::Acquire) == 0 {
             let mut clean = BytesMut::new();
+            let mut entries = 0;
             for (prefix, amount) in self.spaces.amounts() {
+                entries += amount.count;
                 clean.put_u8((prefix.len() - 1) as u8);
                 clean.put_slice(&prefix);
                 clean.put_u64(amount.count);
@@ -193,8 +253,12 @@ impl Engine {
             batch.insert(&self.meta, CLEAN_KEY, clean.freeze());
             batch.insert(&self.meta, SEQUENCE_KEY, self.sequence.last().to_be_bytes());
             batch.commit().map_err(|source| translate("close", source))?;
+            mark = Some(Mark { highest: Version(self.sequence.last()), entries });
         }
-        self.db.persist(PersistMode::SyncAll).map_err(|source| translate("close", source))
+        self.db.persist(PersistMode::SyncAll).map_err(|source| translate("close", source))?;
+        // A close that leaves no mark is a good close all the same.
+        let _ = mark.map(|mark| mark::write(&self.outer, mark));
+        Ok(())
     }
 
     /// The next version. To be drawn while the stripe of the key is locked.
@@ -312,7 +376,30 @@ fn open_database(config: &FjallConfig, folder: &Path) -> Result<(Database, [Keys
         ];
         Ok((db, keyspaces))
     };
-    open().map_err(|source| translate("open", source))
+    open().map_err(|source| {
+        let in_journal = matches!(source, ::fjall::Error::JournalRecovery(_));
+        let error = translate("open", source);
+        if in_journal { error.because(journal_advice(folder)) } else { error }
+    })
+}
+
+/// What to do about a journal that cannot be read, and what that costs.
+fn journal_advice(folder: &Path) -> String {
+    let mut journals: Vec<String> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|file| file.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jnl"))
+        .map(|path| path.display().to_string())
+        .collect();
+    journals.sort();
+    format!(
+        "the journal is damaged before its end ({}): restore the folder from a copy, or move the journal away and \
+         open the folder again, which keeps what is in sorted files and loses every write that is in the journal \
+         alone",
+        journals.join(", ")
+    )
 }
 
 fn lock(path: &Path) -> Result<File> {
@@ -363,18 +450,19 @@ fn recover_sequence(meta: &Keyspace) -> Result<Sequence> {
     Ok(Sequence::new(bound, bound))
 }
 
-fn read_counters(mut clean: Bytes) -> Option<Vec<(Bytes, Amount)>> {
+fn read_counters(mut clean: Bytes) -> Result<Vec<(Bytes, Amount)>> {
     let mut counters = Vec::new();
     while clean.has_remaining() {
         let length = usize::from(clean.get_u8()) + 1;
         if clean.remaining() < length + 24 {
-            return None;
+            return Err(Error::new(ErrorKind::Corrupt, "open")
+                .because("the counters that the last close wrote are damaged"));
         }
         let prefix = Bytes::copy_from_slice(&clean.split_to(length));
         let amount = Amount { count: clean.get_u64(), bytes: clean.get_u64(), stored: clean.get_u64() };
         counters.push((prefix, amount));
     }
-    Some(counters)
+    Ok(counters)
 }
 
 /// The number of the journal that fjall writes to.
@@ -402,7 +490,8 @@ mod tests {
         }
         let expected = (Bytes::from_static(b"\x02ab"), Amount { count: 1, bytes: 2, stored: 3 });
         let clean = clean.freeze();
-        assert_eq!(read_counters(clean.slice(..clean.len() - 1)), None);
+        let cut = read_counters(clean.slice(..clean.len() - 1));
+        assert_eq!(cut.unwrap_err().kind(), ErrorKind::Corrupt);
         assert_eq!(read_counters(clean).unwrap(), [expected]);
     }
 

@@ -13,7 +13,8 @@
 //! With `Interval` and `Never` a write is acknowledged after write(2): a killed process loses nothing. A deferred
 //! write stays in the process until [`Store::commit`], so that a batch of them costs one system call. With
 //! `Group` and `Always` writers share an fsync. After an fsync that failed nothing more is written; what can
-//! still be read is served. After a crash the journal is read up to its first damaged place.
+//! still be read is served. After a crash the journal is read up to its first damaged place. After a clean close
+//! too, but then [`Store::health`] says how much is missing.
 //!
 //! # What it is not
 //! One process at a time; no watching, no leases. The budget counts keys and records, not what fjall needs
@@ -25,6 +26,7 @@ mod durability;
 mod engine;
 mod error;
 mod list;
+mod mark;
 mod row;
 mod sequence;
 mod shared;

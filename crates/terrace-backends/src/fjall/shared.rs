@@ -18,7 +18,7 @@ use terrace_store::{
 use super::NAME;
 use super::durability::{Journal, Progress, synced, unknown};
 use super::engine::Engine;
-use super::error::translate;
+use super::error::{ends_writing, translate};
 use super::list::{Source, first_row};
 use super::row;
 use super::write::Now;
@@ -68,15 +68,27 @@ impl Shared {
                 return Err(Error::new(ErrorKind::Unavailable, operation)
                     .transient(false)
                     .with("store", NAME)
-                    .because("an fsync failed, so nothing more is written; open the store again")
+                    .because("an earlier write or sync could not be finished, so nothing more is written; open the store again")
                     .caused_by(failure));
             }
             let now =
                 Now { wall_ms: self.clock.wall_ms(), floor_deadline_ms: engine.floor_deadline(&*self.clock) };
-            let done = work(engine, now)?;
+            let done = work(engine, now).inspect_err(|error| self.note_failure(error))?;
             self.progress.wrote();
             Ok(done)
         })
+    }
+
+    /// Remembers that writing has become pointless, so that [`health`](Self::health) says so at once.
+    ///
+    /// A write that finds the disk full may have left half a record in the journal; fjall then takes no other, as
+    /// it would stand behind a place that no recovery reads past. This lasts until the store is opened again, room
+    /// or not: fjall cannot be opened anew while snapshots of ours or its own threads hold the old database, and
+    /// whether everything acknowledged is in the journal's sound part is known only by reading all of it.
+    fn note_failure(&self, error: &Error) {
+        if ends_writing(error) {
+            self.progress.settle(0, Err(error.clone()));
+        }
     }
 
     pub(super) fn offload<'a, T: Send + 'static>(
@@ -94,7 +106,7 @@ impl Shared {
             Durability::Group(gather) => gather,
             Durability::Always => Duration::ZERO,
             Durability::Process | Durability::Never | Durability::Interval(_) => {
-                let outcome = self.progress.hand_over(&**self);
+                let outcome = self.progress.hand_over(&**self).inspect_err(|error| self.note_failure(error));
                 return Box::pin(ready(outcome.map_err(unknown).map(|()| done)));
             }
         };
@@ -172,6 +184,9 @@ impl Shared {
         }
         let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
         let Some(engine) = &*engine else { return Health::Down("it was closed".into()) };
+        if let Some(loss) = engine.loss() {
+            return Health::Degraded(loss.into());
+        }
         let damaged = engine.damaged();
         if damaged != 0 {
             return Health::Degraded(format!("damaged records were met {damaged} times"));
