@@ -31,6 +31,7 @@ use super::config::FjallConfig;
 use super::error::translate;
 use super::mark::{self, Found, Mark};
 use super::row;
+use super::rows::Rows;
 use super::sequence::{BLOCK, Sequence};
 use super::stripes::Stripes;
 use super::write::Prior;
@@ -208,9 +209,8 @@ impl Engine {
         let mut amounts: HashMap<Bytes, Amount> = HashMap::new();
         let mut highest = self.floors().values().map(|(floor, _)| *floor).max().unwrap_or(Version::ZERO);
         let mut buried = false;
-        for item in self.entries.iter() {
-            let (row, value) = item.into_inner().map_err(|source| translate("open", source))?;
-            let (row, value) = (Bytes::from(row), Bytes::from(value));
+        let mut rows = Rows::new(self, None, &[]);
+        while let Some((row, value)) = rows.next("open")? {
             let Ok((key, _)) = row::parts(&row, &value) else {
                 self.note_damage();
                 continue;
@@ -230,7 +230,12 @@ impl Engine {
             self.spaces.restore(Bytes::copy_from_slice(&prefix), amount);
         }
         if buried {
-            self.purge(&[])?;
+            match self.purge(&[]) {
+                Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+                // The floors stay, so nobody sees what could not be removed; the next open tries again.
+                Err(_) => drop(self.purges_due.fetch_add(1, Ordering::AcqRel)),
+                Ok(()) => {}
+            }
         }
         Ok(highest)
     }

@@ -12,7 +12,7 @@ pub(super) fn translate(operation: &'static str, source: Fjall) -> Error {
     let error = match kind {
         ErrorKind::Full => error.because("the disk is full; free some space and open the store again"),
         ErrorKind::Unavailable => error
-            .because("an earlier write could not be finished, so no more are accepted; open the store again"),
+            .because("an earlier write could not be finished, so no more are accepted, be it that the disk is full or fails; see to it and open the store again"),
         ErrorKind::Corrupt if matches!(source, Fjall::JournalRecovery(_)) => {
             error.because("the journal is damaged")
         }

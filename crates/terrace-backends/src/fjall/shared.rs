@@ -5,7 +5,7 @@
 
 use std::future::ready;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use super::engine::Engine;
 use super::error::{ends_writing, translate};
 use super::list::{Source, first_row};
 use super::row;
+use super::rows::Rows;
 use super::write::Now;
 use crate::record::{self, Record};
 
@@ -28,6 +29,8 @@ use crate::record::{self, Record};
 pub(super) struct Shared {
     pub(super) engine: RwLock<Option<Engine>>,
     pub(super) progress: Arc<Progress>,
+    /// The error after which fjall takes no more writes.
+    pub(super) ended: OnceLock<Error>,
     pub(super) durability: Durability,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tasks: Tasks,
@@ -87,7 +90,8 @@ impl Shared {
     /// whether everything acknowledged is in the journal's sound part is known only by reading all of it.
     fn note_failure(&self, error: &Error) {
         if ends_writing(error) {
-            self.progress.settle(0, Err(error.clone()));
+            // The first is the cause of all later ones.
+            let _ = self.ended.set(error.clone());
         }
     }
 
@@ -158,7 +162,7 @@ impl Shared {
         self.with("list", |engine| {
             let from = first_row(list, cursor)?;
             let floors = engine.spaces.floors();
-            let rows = engine.entries.range(&from[..]..);
+            let rows = Rows::new(engine, None, &from);
             Source { engine, floors: &floors, wall_ms: self.clock.wall_ms() }.page(rows, list, cursor)
         })
     }
@@ -177,7 +181,7 @@ impl Shared {
     }
 
     pub(super) fn health(&self) -> Health {
-        if let Some(failure) = self.progress.failure() {
+        if let Some(failure) = self.ended.get().cloned().or_else(|| self.progress.failure()) {
             return Health::Down(format!(
                 "it takes no writes until it is opened again, since one could not be finished: {failure}"
             ));
@@ -189,7 +193,9 @@ impl Shared {
         }
         let damaged = engine.damaged();
         if damaged != 0 {
-            return Health::Degraded(format!("damaged records were met {damaged} times"));
+            return Health::Degraded(format!(
+                "damaged records or blocks were met {damaged} times, and are left out of listings"
+            ));
         }
         match engine.capacity {
             Some(capacity) if engine.spaces.stored() >= capacity => {

@@ -10,6 +10,7 @@ use terrace_store::{BoxFuture, Entry, Key, Result};
 use super::error::translate;
 use super::list::{Source, first_row};
 use super::row;
+use super::rows::Rows;
 use super::shared::Shared;
 use crate::spaces::Floors;
 
@@ -46,7 +47,7 @@ impl View {
         let wall_ms = self.shared.clock.wall_ms();
         self.shared.with("list", |engine| {
             let from = first_row(list, cursor)?;
-            let rows = self.snapshot.range(&engine.entries, &from[..]..);
+            let rows = Rows::new(engine, Some(&self.snapshot), &from);
             Source { engine, floors: &self.floors, wall_ms }.page(rows, list, cursor)
         })
     }

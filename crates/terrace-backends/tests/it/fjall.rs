@@ -25,7 +25,7 @@ pub(super) fn key(name: impl AsRef<[u8]>) -> Key {
     Key::new("test", name).unwrap()
 }
 
-fn namespace() -> Namespace {
+pub(super) fn namespace() -> Namespace {
     Namespace::new("test").unwrap()
 }
 

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use terrace_backends::fjall::{FjallConfig, FjallStore};
+use terrace_store::capability::List;
 use terrace_store::fakes::FrozenClock;
-use terrace_store::{ErrorKind, Health, Store, StoreExt};
+use terrace_store::{Entry, ErrorKind, Health, Key, PutOptions, Store, StoreExt};
 
-use super::fjall::{START_MS, crashed, key, open, open_with, usage, value};
+use super::fjall::{START_MS, crashed, key, namespace, open, open_with, usage, value};
 
 /// Every file with this ending below a folder, in the order of their names.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
@@ -156,4 +157,109 @@ async fn a_damaged_journal_is_named_and_moving_it_away_keeps_the_rest() {
     assert!(why.contains("has 0 entries of 300"), "{why}");
     write(&store, 0..10).await;
     assert!(store.reserve().await.unwrap() > last);
+}
+
+const ROWS: u64 = 20_000;
+
+fn row_name(n: u64) -> String {
+    // Of different lengths, and sparse.
+    format!("user:{:08}:{}", n * 7, "x".repeat(n as usize % 5))
+}
+
+/// A folder whose rows lie in sorted files.
+async fn sorted(folder: &Path) -> Vec<PathBuf> {
+    let config = || FjallConfig { memtable_bytes: 1 << 20, ..FjallConfig::new(folder) };
+    let store = open_with(config(), &FrozenClock::at_wall_ms(START_MS)).unwrap();
+    let options = PutOptions { deferred: true, ..PutOptions::default() };
+    for n in 0..ROWS {
+        let noise: Vec<u8> =
+            (0..100).map(|i| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (i % 57)) as u8).collect();
+        let _ = store.put(&key(row_name(n)), Entry::new(noise), options).await.unwrap();
+    }
+    store.close().await.unwrap();
+    let tables = |folder: &Path| -> Vec<PathBuf> {
+        let large = |path: &PathBuf| path.metadata().is_ok_and(|file| file.len() > 100_000);
+        let all = files(folder, "").into_iter().filter(large);
+        all.filter(|path| path.to_string_lossy().contains("/tables/")).collect()
+    };
+    let found = tables(folder);
+    assert!(!found.is_empty(), "nothing was sorted into files: {:?}", files(folder, ""));
+    found
+}
+
+fn flip(file: &Path, place: usize) {
+    let mut bytes = std::fs::read(file).unwrap();
+    bytes[place] ^= 0x10;
+    std::fs::write(file, bytes).unwrap();
+}
+
+/// Every key that can be read, and those that cannot.
+async fn readable(store: &FjallStore) -> (Vec<Key>, usize) {
+    let (mut sound, mut damaged) = (Vec::new(), 0);
+    for n in 0..ROWS {
+        match store.get(&key(row_name(n))).await {
+            Ok(Some(_)) => sound.push(key(row_name(n))),
+            Ok(None) => panic!("row {n} is gone without an error"),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Corrupt);
+                damaged += 1;
+            }
+        }
+    }
+    (sound, damaged)
+}
+
+async fn listed(store: &FjallStore, limit: usize) -> Vec<Key> {
+    let list = List { limit, ..List::all(namespace()) };
+    store.list_all(&list).await.unwrap().into_iter().map(|(key, _)| key).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_goes_on_behind_damaged_blocks_with_all_that_can_be_read() {
+    let folder = TempDir::new().unwrap();
+    let tables = sorted(folder.path()).await;
+    let length = tables[0].metadata().unwrap().len() as usize;
+    for places in [vec![length / 2], vec![200], vec![length / 4, length / 2, length / 2 + 20_000]] {
+        let copy = crashed(folder.path());
+        let table = copy.path().join(tables[0].strip_prefix(folder.path()).unwrap());
+        for place in &places {
+            flip(&table, *place);
+        }
+        let store = open(copy.path());
+        let begun = std::time::Instant::now();
+        let found = listed(&store, 1_000).await;
+        let took = begun.elapsed();
+        let (sound, damaged) = readable(&store).await;
+        println!(
+            "{places:?}: {damaged} rows cannot be read, {} of {} are listed in {took:?}",
+            found.len(),
+            sound.len()
+        );
+        assert!(damaged > 0 && damaged < 300 * places.len(), "{damaged}");
+        assert!(found.is_sorted());
+        let missing: Vec<_> = sound.iter().filter(|key| !found.contains(key)).take(9).collect();
+        assert!(missing.is_empty(), "{places:?}: {missing:?}");
+        assert_eq!(found, sound);
+        assert_eq!(listed(&store, 100).await, sound);
+        let view = store.as_snapshot().unwrap().snapshot().await.unwrap();
+        let page = view.list(&List { limit: ROWS as usize, ..List::all(namespace()) }, None).await.unwrap();
+        assert!(page.entries.len() > 1_000 || page.next.is_some());
+        assert!(loss(&store).await.contains("damaged"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_crash_a_damaged_block_costs_its_own_rows_only() {
+    let folder = TempDir::new().unwrap();
+    let tables = sorted(folder.path()).await;
+    flip(&tables[0], tables[0].metadata().unwrap().len() as usize / 2);
+    // Opened and crashed, so that the next open has to count.
+    let store = open(folder.path());
+    store.flush().await.unwrap();
+    let copy = crashed(folder.path());
+    let again = open(copy.path());
+    let (sound, damaged) = readable(&again).await;
+    assert!(damaged > 0);
+    assert_eq!(usage(&again).await.0, sound.len() as u64);
+    assert!(loss(&again).await.contains("damaged"));
 }
