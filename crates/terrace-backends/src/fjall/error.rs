@@ -11,7 +11,7 @@ pub(super) fn translate(operation: &'static str, source: Fjall) -> Error {
     let error = Error::new(kind, operation).with("store", super::NAME).transient(kind == ErrorKind::Busy);
     let error = match kind {
         ErrorKind::Full => error.because("the disk is full; free some space and open the store again"),
-        ErrorKind::Unavailable => error
+        ErrorKind::Unavailable if matches!(source, Fjall::Poisoned) => error
             .because("an earlier write could not be finished, so no more are accepted, be it that the disk is full or fails; see to it and open the store again"),
         ErrorKind::Corrupt if matches!(source, Fjall::JournalRecovery(_)) => {
             error.because("the journal is damaged")
@@ -31,7 +31,7 @@ pub(super) fn ends_writing(error: &Error) -> bool {
 
 fn kind(source: &Fjall) -> ErrorKind {
     match source {
-        Fjall::Io(source) | Fjall::Storage(LsmError::Io(source)) => io_kind(source),
+        Fjall::Io(source) | Fjall::Storage(LsmError::Io(source)) => io_kind(source.kind()),
         Fjall::Storage(LsmError::InvalidVersion(_)) | Fjall::InvalidVersion(_) => ErrorKind::Config,
         Fjall::Locked => ErrorKind::Busy,
         Fjall::Poisoned | Fjall::KeyspaceDeleted => ErrorKind::Unavailable,
@@ -39,8 +39,14 @@ fn kind(source: &Fjall) -> ErrorKind {
     }
 }
 
-fn io_kind(source: &io::Error) -> ErrorKind {
-    Error::from(io::Error::from(source.kind())).kind()
+fn io_kind(source: io::ErrorKind) -> ErrorKind {
+    match source {
+        // A file ends too soon, or says that something stands where no file reaches.
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+            ErrorKind::Corrupt
+        }
+        _ => Error::from(io::Error::from(source)).kind(),
+    }
 }
 
 #[cfg(test)]
@@ -62,6 +68,8 @@ mod tests {
                 && !ends_writing(&Error::new(ErrorKind::Full, "put"))
         );
         assert!(!ends_writing(&translate("put", Fjall::KeyspaceDeleted)));
+        let short = Fjall::Io(io::Error::from(io::ErrorKind::UnexpectedEof));
+        assert_eq!(translate("open", short).kind(), ErrorKind::Corrupt);
         let journal = Fjall::JournalRecovery(::fjall::JournalRecoveryError::ChecksumMismatch);
         assert!(translate("open", journal).to_string().contains("journal"));
         let damaged = Fjall::Storage(LsmError::InvalidTrailer);

@@ -28,6 +28,7 @@ mod engine;
 mod error;
 mod list;
 mod mark;
+mod recovery;
 mod row;
 mod rows;
 mod sequence;

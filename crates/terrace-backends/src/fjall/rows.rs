@@ -85,7 +85,10 @@ impl<'a> Rows<'a> {
         }
         for row in [last, next] {
             let new = row >= self.at && self.pending.back().is_none_or(|(last, _)| last[..] < row[..]);
-            if let (true, Some(value)) = (new && row < behind, self.get(&row)) {
+            if !new || row >= behind {
+                continue;
+            }
+            if let Ok(Some(value)) = lookup(self.engine, self.snapshot, "list", &row) {
                 self.pending.push_back((row.into(), value));
             }
         }
@@ -125,15 +128,6 @@ impl<'a> Rows<'a> {
     fn before(&self, end: &[u8]) -> Iter {
         range(self.engine, self.snapshot, &self.at, Some(end))
     }
-
-    fn get(&self, row: &[u8]) -> Option<Bytes> {
-        let entries = &self.engine.entries;
-        let value = match self.snapshot {
-            Some(snapshot) => snapshot.get(entries, row),
-            None => entries.get(row),
-        };
-        value.ok().flatten().map(Bytes::from)
-    }
 }
 
 fn own((row, value): ::fjall::KvPair) -> (Bytes, Bytes) {
@@ -146,6 +140,38 @@ fn range(engine: &Engine, snapshot: Option<&Snapshot>, from: &[u8], end: Option<
     match snapshot {
         Some(snapshot) => snapshot.range::<&[u8], _>(&engine.entries, bounds),
         None => engine.entries.range::<&[u8], _>(bounds),
+    }
+}
+
+/// The value of a row.
+///
+/// A get asks a file's filter first, and fails if that is damaged; reading a range of one row does not need it.
+///
+/// # Errors
+/// `Corrupt` if the row's block is damaged.
+pub(super) fn lookup(
+    engine: &Engine,
+    snapshot: Option<&Snapshot>,
+    operation: &'static str,
+    row: &[u8],
+) -> Result<Option<Bytes>> {
+    let value = match snapshot {
+        Some(snapshot) => snapshot.get(&engine.entries, row),
+        None => engine.entries.get(row),
+    };
+    let error = match value {
+        Ok(value) => return Ok(value.map(Bytes::from)),
+        Err(source) => translate(operation, source),
+    };
+    if error.kind() != ErrorKind::Corrupt {
+        return Err(error);
+    }
+    engine.note_damage();
+    let behind = [row, &[0]].concat();
+    match range(engine, snapshot, row, Some(&behind)).next().map(Guard::into_inner) {
+        None => Ok(None),
+        Some(Ok((_, value))) => Ok(Some(value.into())),
+        Some(Err(_)) => Err(error),
     }
 }
 

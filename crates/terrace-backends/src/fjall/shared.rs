@@ -18,10 +18,10 @@ use terrace_store::{
 use super::NAME;
 use super::durability::{Journal, Progress, synced, unknown};
 use super::engine::Engine;
-use super::error::{ends_writing, translate};
+use super::error::ends_writing;
 use super::list::{Source, first_row};
 use super::row;
-use super::rows::Rows;
+use super::rows::{Rows, lookup};
 use super::write::Now;
 use crate::record::{self, Record};
 
@@ -67,7 +67,7 @@ impl Shared {
         work: impl FnOnce(&Engine, Now) -> Result<T>,
     ) -> Result<T> {
         self.with(operation, |engine| {
-            if let Some(failure) = self.progress.failure() {
+            if let Some(failure) = self.failure() {
                 return Err(Error::new(ErrorKind::Unavailable, operation)
                     .transient(false)
                     .with("store", NAME)
@@ -80,6 +80,11 @@ impl Shared {
             self.progress.wrote();
             Ok(done)
         })
+    }
+
+    /// Why nothing more is written, if that is so.
+    fn failure(&self) -> Option<Error> {
+        self.ended.get().cloned().or_else(|| self.progress.failure())
     }
 
     /// Remembers that writing has become pointless, so that [`health`](Self::health) says so at once.
@@ -154,8 +159,8 @@ impl Shared {
 
     fn envelope(&self, engine: &Engine, operation: &'static str, key: &Key) -> Result<Option<Bytes>> {
         let row = row::row(key);
-        let value = engine.entries.get(&row).map_err(|source| translate(operation, source))?;
-        value.map(|value| row::envelope(key, &row, value.into())).transpose()
+        let value = lookup(engine, None, operation, &row)?;
+        value.map(|value| row::envelope(key, &row, value)).transpose()
     }
 
     pub(super) fn page(&self, list: &List, cursor: Option<&Cursor>) -> Result<Page> {
@@ -181,7 +186,7 @@ impl Shared {
     }
 
     pub(super) fn health(&self) -> Health {
-        if let Some(failure) = self.ended.get().cloned().or_else(|| self.progress.failure()) {
+        if let Some(failure) = self.failure() {
             return Health::Down(format!(
                 "it takes no writes until it is opened again, since one could not be finished: {failure}"
             ));

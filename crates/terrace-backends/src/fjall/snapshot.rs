@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use ::fjall::Readable;
-use bytes::Bytes;
 use terrace_store::capability::{Cursor, List, Page, SnapshotView};
 use terrace_store::{BoxFuture, Entry, Key, Result};
 
-use super::error::translate;
 use super::list::{Source, first_row};
 use super::row;
-use super::rows::Rows;
+use super::rows::{Rows, lookup};
 use super::shared::Shared;
 use crate::spaces::Floors;
 
@@ -35,10 +32,9 @@ impl View {
         let wall_ms = self.shared.clock.wall_ms();
         self.shared.with("get", |engine| {
             let row = row::row(key);
-            let value =
-                self.snapshot.get(&engine.entries, &row).map_err(|source| translate("get", source))?;
+            let value = lookup(engine, Some(&self.snapshot), "get", &row)?;
             let Some(value) = value else { return Ok(None) };
-            let envelope = row::envelope(key, &row, Bytes::from(value))?;
+            let envelope = row::envelope(key, &row, value)?;
             Source { engine, floors: &self.floors, wall_ms }.entry(key, &envelope)
         })
     }

@@ -226,15 +226,8 @@ async fn a_listing_goes_on_behind_damaged_blocks_with_all_that_can_be_read() {
             flip(&table, *place);
         }
         let store = open(copy.path());
-        let begun = std::time::Instant::now();
         let found = listed(&store, 1_000).await;
-        let took = begun.elapsed();
         let (sound, damaged) = readable(&store).await;
-        println!(
-            "{places:?}: {damaged} rows cannot be read, {} of {} are listed in {took:?}",
-            found.len(),
-            sound.len()
-        );
         assert!(damaged > 0 && damaged < 300 * places.len(), "{damaged}");
         assert!(found.is_sorted());
         let missing: Vec<_> = sound.iter().filter(|key| !found.contains(key)).take(9).collect();
@@ -262,4 +255,31 @@ async fn after_a_crash_a_damaged_block_costs_its_own_rows_only() {
     assert!(damaged > 0);
     assert_eq!(usage(&again).await.0, sound.len() as u64);
     assert!(loss(&again).await.contains("damaged"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_part_of_a_sorted_file_is_damaged_the_rest_is_served_or_the_start_refused() {
+    let folder = TempDir::new().unwrap();
+    let tables = sorted(folder.path()).await;
+    let length = tables[0].metadata().unwrap().len() as usize;
+    let (mut refused, mut whole) = (0, 0);
+    // The file ends with its index, its filter, and what describes the file.
+    for place in [10, 40, 600, 1_500, 6_000, 14_000, 18_000].map(|back| length - back) {
+        let copy = crashed(folder.path());
+        flip(&copy.path().join(tables[0].strip_prefix(folder.path()).unwrap()), place);
+        let store = match open_with(FjallConfig::new(copy.path()), &FrozenClock::at_wall_ms(START_MS)) {
+            Ok(store) => store,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+                assert!(error.to_string().contains(copy.path().to_str().unwrap()), "{error}");
+                refused += 1;
+                continue;
+            }
+        };
+        let (sound, damaged) = readable(&store).await;
+        assert_eq!(listed(&store, 1_000).await, sound);
+        assert!(loss(&store).await.contains("damaged"));
+        whole += usize::from(damaged == 0);
+    }
+    assert!(refused > 0 && whole > 0, "{refused} {whole}");
 }
