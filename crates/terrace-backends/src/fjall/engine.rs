@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! folder/terrace.lock   held while the store is open
+//! folder/terrace.closed what the last clean close held, see `mark.rs`
 //! folder/fjall/         the database, with three keyspaces
 //!   entries, expiry     see `row.rs`
 //!   meta   "format"             -> u32 BE: 1
@@ -18,29 +19,29 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ::fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use terrace_store::store::FLOOR_RETENTION;
 use terrace_store::{Clock, Error, ErrorKind, Result, Version};
 
 use super::NAME;
 use super::config::FjallConfig;
 use super::error::translate;
-use super::row;
+use super::mark::{self, Mark};
+use super::recovery::recover_sequence;
 use super::sequence::Sequence;
 use super::stripes::Stripes;
-use super::write::Prior;
-use crate::spaces::{Amount, Spaces};
+use crate::spaces::Spaces;
 
 /// The format of the folder that this release writes, and the newest it reads.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
-const FORMAT_KEY: &[u8] = b"format";
-const SEQUENCE_KEY: &[u8] = b"sequence";
-const CLEAN_KEY: &[u8] = b"clean";
-const FLOOR_KEY: &[u8] = b"floor";
+pub(super) const FORMAT_KEY: &[u8] = b"format";
+pub(super) const SEQUENCE_KEY: &[u8] = b"sequence";
+pub(super) const CLEAN_KEY: &[u8] = b"clean";
+pub(super) const FLOOR_KEY: &[u8] = b"floor";
 
 /// An open folder.
 pub(super) struct Engine {
@@ -56,9 +57,13 @@ pub(super) struct Engine {
     pub(super) purges_due: AtomicUsize,
     pub(super) capacity: Option<u64>,
     pub(super) compress_from: Option<usize>,
-    sequence: Sequence,
+    pub(super) sequence: Sequence,
     damaged: AtomicU64,
+    /// What an open found to be missing, in words.
+    pub(super) loss: OnceLock<String>,
     journal: Mutex<Option<(u64, File)>>,
+    /// The folder, and fjall's in it.
+    pub(super) outer: PathBuf,
     folder: PathBuf,
     /// Wall time less monotonic time when the folder was opened, in milliseconds.
     origin_ms: u64,
@@ -75,6 +80,8 @@ impl Engine {
         config.check()?;
         std::fs::create_dir_all(&config.path).map_err(|source| opening(&config.path, source.into()))?;
         let lock = lock(&config.path)?;
+        // Before fjall touches its journal: what it cannot read there, it cuts off.
+        let found = mark::read(&config.path).map_err(|error| opening(&config.path, error))?;
         let folder = config.path.join("fjall");
         // A damaged folder may trip an assertion in the engine; that must not take the process down.
         let opened = catch_unwind(AssertUnwindSafe(|| open_database(config, &folder)));
@@ -96,93 +103,25 @@ impl Engine {
             capacity: config.capacity,
             compress_from: config.compress_from,
             damaged: AtomicU64::new(0),
+            loss: OnceLock::new(),
             journal: Mutex::default(),
+            outer: config.path.clone(),
             folder,
             origin_ms: clock.wall_ms().saturating_sub(clock.now_ms()),
             _lock: lock,
         };
-        engine.recover().map_err(|error| opening(&config.path, error))?;
+        engine.recover(found).map_err(|error| opening(&config.path, error))?;
         Ok(engine)
-    }
-
-    /// Checks the format, and restores or counts anew what is kept in memory.
-    fn recover(&self) -> Result<()> {
-        match self.meta_get(FORMAT_KEY)? {
-            Some(bytes) => check_format(&bytes)?,
-            None => self.meta_put(FORMAT_KEY, &FORMAT.to_be_bytes())?,
-        }
-        self.recover_floors()?;
-        match self.meta_get(CLEAN_KEY)? {
-            Some(clean) => {
-                self.restore(clean)?;
-                self.meta.remove(CLEAN_KEY).map_err(|source| translate("open", source))?;
-            }
-            None => self.recount()?,
-        }
-        self.sync()
-    }
-
-    fn recover_floors(&self) -> Result<()> {
-        for row in self.meta.prefix(FLOOR_KEY) {
-            let (key, value) = row.into_inner().map_err(|source| translate("open", source))?;
-            let prefix = Bytes::copy_from_slice(&key[FLOOR_KEY.len()..]);
-            let mut value = &value[..];
-            if value.len() != 16 {
-                return Err(Error::new(ErrorKind::Corrupt, "open").because("a namespace's floor is damaged"));
-            }
-            let (floor, deadline) = (Version(value.get_u64()), value.get_u64());
-            self.spaces.raise_floor(&prefix, floor);
-            self.floors().insert(prefix, (floor, deadline));
-        }
-        Ok(())
-    }
-
-    /// Restores the counters that the last close wrote down.
-    fn restore(&self, clean: Bytes) -> Result<()> {
-        for (prefix, amount) in read_counters(clean).ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, "open")
-                .because("the counters that the last close wrote are damaged")
-        })? {
-            self.spaces.restore(prefix, amount);
-        }
-        Ok(())
-    }
-
-    /// Counts every row, and removes those that a clear had buried.
-    fn recount(&self) -> Result<()> {
-        let mut amounts: HashMap<Bytes, Amount> = HashMap::new();
-        let mut buried = false;
-        for item in self.entries.iter() {
-            let (row, value) = item.into_inner().map_err(|source| translate("open", source))?;
-            let (row, value) = (Bytes::from(row), Bytes::from(value));
-            let Ok((key, _)) = row::parts(&row, &value) else {
-                self.note_damage();
-                continue;
-            };
-            let prior = Prior::weigh(self, &key, &row, value)?;
-            buried |= prior.buried;
-            if prior.amount.count != 0 {
-                let prefix = key.flat_bytes().slice(..1 + key.namespace_name().len());
-                let amount = amounts.entry(prefix).or_default();
-                amount.count += prior.amount.count;
-                amount.bytes += prior.amount.bytes;
-                amount.stored += prior.amount.stored;
-            }
-        }
-        for (prefix, amount) in amounts {
-            self.spaces.restore(Bytes::copy_from_slice(&prefix), amount);
-        }
-        if buried {
-            self.purge(&[])?;
-        }
-        Ok(())
     }
 
     /// Writes the counters down, syncs, and lets go of the folder.
     pub(super) fn shut(self) -> Result<()> {
+        let mut mark = None;
         if self.purges_due.load(Ordering::Acquire) == 0 {
             let mut clean = BytesMut::new();
+            let mut entries = 0;
             for (prefix, amount) in self.spaces.amounts() {
+                entries += amount.count;
                 clean.put_u8((prefix.len() - 1) as u8);
                 clean.put_slice(&prefix);
                 clean.put_u64(amount.count);
@@ -193,8 +132,12 @@ impl Engine {
             batch.insert(&self.meta, CLEAN_KEY, clean.freeze());
             batch.insert(&self.meta, SEQUENCE_KEY, self.sequence.last().to_be_bytes());
             batch.commit().map_err(|source| translate("close", source))?;
+            mark = Some(Mark { highest: Version(self.sequence.last()), entries });
         }
-        self.db.persist(PersistMode::SyncAll).map_err(|source| translate("close", source))
+        self.db.persist(PersistMode::SyncAll).map_err(|source| translate("close", source))?;
+        // A close that leaves no mark is a good close all the same.
+        let _ = mark.map(|mark| mark::write(&self.outer, mark));
+        Ok(())
     }
 
     /// The next version. To be drawn while the stripe of the key is locked.
@@ -282,12 +225,12 @@ impl Engine {
         self.meta.remove(key).map_err(|source| translate("sweep", source))
     }
 
-    fn meta_get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+    pub(super) fn meta_get(&self, key: &[u8]) -> Result<Option<Bytes>> {
         let value = self.meta.get(key).map_err(|source| translate("open", source))?;
         Ok(value.map(Bytes::from))
     }
 
-    fn meta_put(&self, key: &[u8], value: &[u8]) -> Result<()> {
+    pub(super) fn meta_put(&self, key: &[u8], value: &[u8]) -> Result<()> {
         self.meta.insert(key, value).map_err(|source| translate("put", source))
     }
 }
@@ -312,7 +255,30 @@ fn open_database(config: &FjallConfig, folder: &Path) -> Result<(Database, [Keys
         ];
         Ok((db, keyspaces))
     };
-    open().map_err(|source| translate("open", source))
+    open().map_err(|source| {
+        let in_journal = matches!(source, ::fjall::Error::JournalRecovery(_));
+        let error = translate("open", source);
+        if in_journal { error.because(journal_advice(folder)) } else { error }
+    })
+}
+
+/// What to do about a journal that cannot be read, and what that costs.
+fn journal_advice(folder: &Path) -> String {
+    let mut journals: Vec<String> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|file| file.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jnl"))
+        .map(|path| path.display().to_string())
+        .collect();
+    journals.sort();
+    format!(
+        "the journal is damaged before its end ({}): restore the folder from a copy, or move the journal away and \
+         open the folder again, which keeps what is in sorted files and loses every write that is in the journal \
+         alone",
+        journals.join(", ")
+    )
 }
 
 fn lock(path: &Path) -> Result<File> {
@@ -342,41 +308,6 @@ fn opening(path: &Path, cause: Error) -> Error {
         .caused_by(cause)
 }
 
-fn check_format(bytes: &[u8]) -> Result<()> {
-    match bytes.try_into().map(u32::from_be_bytes) {
-        Ok(FORMAT) => Ok(()),
-        Ok(newer) if newer > FORMAT => Err(Error::new(ErrorKind::Config, "open").because(format!(
-            "a newer release wrote it, in format {newer}; this release reads up to format {FORMAT}: use the newer one"
-        ))),
-        _ => Err(Error::new(ErrorKind::Corrupt, "open").because("its format marker is damaged")),
-    }
-}
-
-/// The counter as it stands on disk: where the last close left it, or at the bound that was reserved.
-fn recover_sequence(meta: &Keyspace) -> Result<Sequence> {
-    let bound = match meta.get(SEQUENCE_KEY).map_err(|source| translate("open", source))? {
-        None => 0,
-        Some(bytes) => row::number(&bytes).ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, "open").because("its version counter is damaged")
-        })?,
-    };
-    Ok(Sequence::new(bound, bound))
-}
-
-fn read_counters(mut clean: Bytes) -> Option<Vec<(Bytes, Amount)>> {
-    let mut counters = Vec::new();
-    while clean.has_remaining() {
-        let length = usize::from(clean.get_u8()) + 1;
-        if clean.remaining() < length + 24 {
-            return None;
-        }
-        let prefix = Bytes::copy_from_slice(&clean.split_to(length));
-        let amount = Amount { count: clean.get_u64(), bytes: clean.get_u64(), stored: clean.get_u64() };
-        counters.push((prefix, amount));
-    }
-    Some(counters)
-}
-
 /// The number of the journal that fjall writes to.
 fn newest_journal(folder: &Path) -> Result<Option<u64>> {
     let mut newest = None;
@@ -387,29 +318,4 @@ fn newest_journal(folder: &Path) -> Result<Option<u64>> {
         newest = newest.max(number);
     }
     Ok(newest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counters_are_read_as_they_were_written_and_damage_is_noticed() {
-        let mut clean = BytesMut::new();
-        clean.put_slice(b"\x02\x02ab");
-        for number in [1_u64, 2, 3] {
-            clean.put_u64(number);
-        }
-        let expected = (Bytes::from_static(b"\x02ab"), Amount { count: 1, bytes: 2, stored: 3 });
-        let clean = clean.freeze();
-        assert_eq!(read_counters(clean.slice(..clean.len() - 1)), None);
-        assert_eq!(read_counters(clean).unwrap(), [expected]);
-    }
-
-    #[test]
-    fn a_newer_format_is_refused_in_words() {
-        let error = check_format(&7_u32.to_be_bytes()).unwrap_err();
-        assert!(error.to_string().contains("format 7"), "{error}");
-        assert_eq!(check_format(b"x").unwrap_err().kind(), ErrorKind::Corrupt);
-    }
 }

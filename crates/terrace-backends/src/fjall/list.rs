@@ -1,12 +1,12 @@
-//! Listing: a range of rows read in order, those left out that no longer count.
+//! Listing: a range of rows read in order, those left out that no longer count or lie in a damaged block.
 
 use bytes::Bytes;
 use terrace_store::capability::{Cursor, List, Page};
 use terrace_store::{Entry, Key, Result};
 
 use super::engine::Engine;
-use super::error::translate;
 use super::row::{self, CUT};
+use super::rows::Rows;
 use crate::record::{self, Record};
 use crate::spaces::Floors;
 
@@ -14,6 +14,8 @@ use crate::spaces::Floors;
 const PAGE_BYTES: usize = 32 << 20;
 /// How many rows a page looks at besides those it returns, beyond which it ends early.
 const PAGE_ROWS: usize = 2_000;
+/// For how many rows a damaged block counts, as passing it takes about as long.
+const DAMAGE_ROWS: usize = 1_000;
 
 /// Where the rows of a page come from, and which of them are buried.
 pub(super) struct Source<'a> {
@@ -33,21 +35,16 @@ pub(super) fn first_row(list: &List, cursor: Option<&Cursor>) -> Result<Bytes> {
 
 impl Source<'_> {
     /// The page that begins with these rows.
-    pub(super) fn page(
-        &self,
-        rows: impl Iterator<Item = ::fjall::Guard>,
-        list: &List,
-        cursor: Option<&Cursor>,
-    ) -> Result<Page> {
+    pub(super) fn page(&self, mut rows: Rows<'_>, list: &List, cursor: Option<&Cursor>) -> Result<Page> {
         let mut page =
             Building { list, after: cursor, wall_ms: self.wall_ms, page: Page::default(), bytes: 0 };
         let end = [list.namespace.flat_prefix(), &list.prefix].concat();
         let before = list.before.as_deref().map(|before| [list.namespace.flat_prefix(), before].concat());
         // Long keys with the same beginning lie in the order of their hashes, and are sorted here.
         let mut long: Vec<(Key, Bytes)> = Vec::new();
-        for (looked_at, item) in rows.enumerate() {
-            let (row, value) = item.into_inner().map_err(|source| translate("list", source))?;
-            let (row, value) = (Bytes::from(row), Bytes::from(value));
+        let mut looked_at = 0;
+        while let Some((row, value)) = rows.next("list")? {
+            looked_at += 1;
             let start = &row[..row.len().min(CUT)];
             let same_start =
                 long.first().is_some_and(|(first, _)| row::is_cut(&row) && first.flat().starts_with(start));
@@ -71,7 +68,7 @@ impl Source<'_> {
             if page.take(self, key, &envelope)? {
                 return Ok(page.page);
             }
-            if looked_at >= PAGE_ROWS.saturating_add(list.limit) {
+            if looked_at + DAMAGE_ROWS * rows.passed() > PAGE_ROWS.saturating_add(list.limit) {
                 page.page.next = Some(here);
                 return Ok(page.page);
             }

@@ -5,7 +5,7 @@
 
 use std::future::ready;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,9 +18,10 @@ use terrace_store::{
 use super::NAME;
 use super::durability::{Journal, Progress, synced, unknown};
 use super::engine::Engine;
-use super::error::translate;
+use super::error::ends_writing;
 use super::list::{Source, first_row};
 use super::row;
+use super::rows::{Rows, lookup};
 use super::write::Now;
 use crate::record::{self, Record};
 
@@ -28,6 +29,8 @@ use crate::record::{self, Record};
 pub(super) struct Shared {
     pub(super) engine: RwLock<Option<Engine>>,
     pub(super) progress: Arc<Progress>,
+    /// The error after which fjall takes no more writes.
+    pub(super) ended: OnceLock<Error>,
     pub(super) durability: Durability,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tasks: Tasks,
@@ -64,19 +67,37 @@ impl Shared {
         work: impl FnOnce(&Engine, Now) -> Result<T>,
     ) -> Result<T> {
         self.with(operation, |engine| {
-            if let Some(failure) = self.progress.failure() {
+            if let Some(failure) = self.failure() {
                 return Err(Error::new(ErrorKind::Unavailable, operation)
                     .transient(false)
                     .with("store", NAME)
-                    .because("an fsync failed, so nothing more is written; open the store again")
+                    .because("an earlier write or sync could not be finished, so nothing more is written; open the store again")
                     .caused_by(failure));
             }
             let now =
                 Now { wall_ms: self.clock.wall_ms(), floor_deadline_ms: engine.floor_deadline(&*self.clock) };
-            let done = work(engine, now)?;
+            let done = work(engine, now).inspect_err(|error| self.note_failure(error))?;
             self.progress.wrote();
             Ok(done)
         })
+    }
+
+    /// Why nothing more is written, if that is so.
+    fn failure(&self) -> Option<Error> {
+        self.ended.get().cloned().or_else(|| self.progress.failure())
+    }
+
+    /// Remembers that writing has become pointless, so that [`health`](Self::health) says so at once.
+    ///
+    /// A write that finds the disk full may have left half a record in the journal; fjall then takes no other, as
+    /// it would stand behind a place that no recovery reads past. This lasts until the store is opened again, room
+    /// or not: fjall cannot be opened anew while snapshots of ours or its own threads hold the old database, and
+    /// whether everything acknowledged is in the journal's sound part is known only by reading all of it.
+    fn note_failure(&self, error: &Error) {
+        if ends_writing(error) {
+            // The first is the cause of all later ones.
+            let _ = self.ended.set(error.clone());
+        }
     }
 
     pub(super) fn offload<'a, T: Send + 'static>(
@@ -94,7 +115,7 @@ impl Shared {
             Durability::Group(gather) => gather,
             Durability::Always => Duration::ZERO,
             Durability::Process | Durability::Never | Durability::Interval(_) => {
-                let outcome = self.progress.hand_over(&**self);
+                let outcome = self.progress.hand_over(&**self).inspect_err(|error| self.note_failure(error));
                 return Box::pin(ready(outcome.map_err(unknown).map(|()| done)));
             }
         };
@@ -138,15 +159,15 @@ impl Shared {
 
     fn envelope(&self, engine: &Engine, operation: &'static str, key: &Key) -> Result<Option<Bytes>> {
         let row = row::row(key);
-        let value = engine.entries.get(&row).map_err(|source| translate(operation, source))?;
-        value.map(|value| row::envelope(key, &row, value.into())).transpose()
+        let value = lookup(engine, None, operation, &row)?;
+        value.map(|value| row::envelope(key, &row, value)).transpose()
     }
 
     pub(super) fn page(&self, list: &List, cursor: Option<&Cursor>) -> Result<Page> {
         self.with("list", |engine| {
             let from = first_row(list, cursor)?;
             let floors = engine.spaces.floors();
-            let rows = engine.entries.range(&from[..]..);
+            let rows = Rows::new(engine, None, &from);
             Source { engine, floors: &floors, wall_ms: self.clock.wall_ms() }.page(rows, list, cursor)
         })
     }
@@ -165,16 +186,21 @@ impl Shared {
     }
 
     pub(super) fn health(&self) -> Health {
-        if let Some(failure) = self.progress.failure() {
+        if let Some(failure) = self.failure() {
             return Health::Down(format!(
                 "it takes no writes until it is opened again, since one could not be finished: {failure}"
             ));
         }
         let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
         let Some(engine) = &*engine else { return Health::Down("it was closed".into()) };
+        if let Some(loss) = engine.loss() {
+            return Health::Degraded(loss.into());
+        }
         let damaged = engine.damaged();
         if damaged != 0 {
-            return Health::Degraded(format!("damaged records were met {damaged} times"));
+            return Health::Degraded(format!(
+                "damaged records or blocks were met {damaged} times, and are left out of listings"
+            ));
         }
         match engine.capacity {
             Some(capacity) if engine.spaces.stored() >= capacity => {

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use ::fjall::Readable;
-use bytes::Bytes;
 use terrace_store::capability::{Cursor, List, Page, SnapshotView};
 use terrace_store::{BoxFuture, Entry, Key, Result};
 
-use super::error::translate;
 use super::list::{Source, first_row};
 use super::row;
+use super::rows::{Rows, lookup};
 use super::shared::Shared;
 use crate::spaces::Floors;
 
@@ -34,10 +32,9 @@ impl View {
         let wall_ms = self.shared.clock.wall_ms();
         self.shared.with("get", |engine| {
             let row = row::row(key);
-            let value =
-                self.snapshot.get(&engine.entries, &row).map_err(|source| translate("get", source))?;
+            let value = lookup(engine, Some(&self.snapshot), "get", &row)?;
             let Some(value) = value else { return Ok(None) };
-            let envelope = row::envelope(key, &row, Bytes::from(value))?;
+            let envelope = row::envelope(key, &row, value)?;
             Source { engine, floors: &self.floors, wall_ms }.entry(key, &envelope)
         })
     }
@@ -46,7 +43,7 @@ impl View {
         let wall_ms = self.shared.clock.wall_ms();
         self.shared.with("list", |engine| {
             let from = first_row(list, cursor)?;
-            let rows = self.snapshot.range(&engine.entries, &from[..]..);
+            let rows = Rows::new(engine, Some(&self.snapshot), &from);
             Source { engine, floors: &self.floors, wall_ms }.page(rows, list, cursor)
         })
     }

@@ -3,11 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use terrace_store::{Clock, Namespace, Result, Swept, Version};
+use terrace_store::{Clock, ErrorKind, Namespace, Result, Swept, Version};
 
 use super::engine::Engine;
 use super::error::translate;
 use super::row::{self, Due};
+use super::rows::lookup;
 use super::write::{Now, Prior};
 
 /// How many rows a purge removes with one batch, and so while it holds their locks.
@@ -63,8 +64,11 @@ impl Engine {
             return self.expiry.remove(index).map_err(|source| translate("sweep", source));
         };
         let _stripe = self.stripes.lock(&row);
-        let value = self.entries.get(&row).map_err(|source| translate("sweep", source))?;
-        let found = value.map(Bytes::from).and_then(|value| {
+        let value = match lookup(self, None, "sweep", &row) {
+            Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+            value => value.ok().flatten(),
+        };
+        let found = value.and_then(|value| {
             let (key, _) = row::parts(&row, &value).ok()?;
             let prior = Prior::weigh(self, &key, &row, value).ok()?;
             (prior.due == Some(due)).then_some((key, prior))

@@ -17,6 +17,7 @@ use terrace_store::{
 use super::engine::Engine;
 use super::error::translate;
 use super::row::{self, Due};
+use super::rows::lookup;
 use crate::record::{self, Summary};
 use crate::spaces::Amount;
 
@@ -65,11 +66,10 @@ impl Prior {
     }
 
     fn read(engine: &Engine, operation: &'static str, key: &Key, row: &Bytes) -> Result<Self> {
-        match engine.entries.get(row).map_err(|source| translate(operation, source)) {
+        match lookup(engine, None, operation, row) {
             Ok(None) => Ok(Self::default()),
-            Ok(Some(value)) => Self::weigh(engine, key, row, value.into()),
+            Ok(Some(value)) => Self::weigh(engine, key, row, value),
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                engine.note_damage();
                 Ok(Self { damaged: Some(error), ..Self::default() })
             }
             Err(error) => Err(error),

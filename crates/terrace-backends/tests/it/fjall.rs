@@ -19,21 +19,21 @@ use terrace_store::{
     Result, Store, StoreExt, Version,
 };
 
-const START_MS: u64 = 1_700_000_000_000;
+pub(super) const START_MS: u64 = 1_700_000_000_000;
 
-fn key(name: impl AsRef<[u8]>) -> Key {
+pub(super) fn key(name: impl AsRef<[u8]>) -> Key {
     Key::new("test", name).unwrap()
 }
 
-fn namespace() -> Namespace {
+pub(super) fn namespace() -> Namespace {
     Namespace::new("test").unwrap()
 }
 
-fn open_with(config: FjallConfig, clock: &FrozenClock) -> Result<FjallStore> {
+pub(super) fn open_with(config: FjallConfig, clock: &FrozenClock) -> Result<FjallStore> {
     FjallStore::open(config, Arc::new(clock.clone()), Arc::new(TokioSpawn::current().unwrap()))
 }
 
-fn open(folder: &Path) -> FjallStore {
+pub(super) fn open(folder: &Path) -> FjallStore {
     open_with(FjallConfig::new(folder), &FrozenClock::at_wall_ms(START_MS)).unwrap()
 }
 
@@ -42,7 +42,7 @@ fn mortal(value: &'static str, expires_ms: u64) -> Entry {
 }
 
 /// The folder as a crash would leave it: copied while the store is open, without the lock.
-fn crashed(folder: &Path) -> TempDir {
+pub(super) fn crashed(folder: &Path) -> TempDir {
     fn copy(from: &Path, to: &Path) {
         std::fs::create_dir_all(to).unwrap();
         for file in std::fs::read_dir(from).unwrap() {
@@ -60,11 +60,11 @@ fn crashed(folder: &Path) -> TempDir {
     to
 }
 
-async fn value(store: &dyn Store, name: &str) -> Option<bytes::Bytes> {
+pub(super) async fn value(store: &dyn Store, name: &str) -> Option<bytes::Bytes> {
     store.get(&key(name)).await.unwrap().map(|entry| entry.value)
 }
 
-async fn usage(store: &FjallStore) -> (u64, u64) {
+pub(super) async fn usage(store: &FjallStore) -> (u64, u64) {
     let iterate = store.as_iterate().unwrap();
     (iterate.count(&namespace()).await.unwrap(), iterate.bytes(&namespace()).await.unwrap())
 }

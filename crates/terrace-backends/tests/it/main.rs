@@ -2,6 +2,8 @@
 
 #[cfg(feature = "fjall")]
 mod fjall;
+#[cfg(feature = "fjall")]
+mod fjall_damage;
 #[cfg(feature = "fs")]
 mod fs;
 #[cfg(feature = "memory")]

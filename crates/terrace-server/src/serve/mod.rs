@@ -8,6 +8,7 @@
 mod accept;
 mod announce;
 mod front;
+mod health;
 mod open;
 mod process;
 mod seats;
@@ -116,6 +117,7 @@ async fn serve(config: &Arc<Config>, encryption: Option<Encryption>) -> Result<E
         }
     };
     let stop = Stop::new();
+    health::start(&keyspace, stop.notice()).await;
     let front = Front::start(config, addresses.0, resp, &keyspace, encryption.clone(), &stop)?;
     let web =
         http.map(|listener| Web::start(config, addresses, listener, &keyspace, encryption, &front, &stop));

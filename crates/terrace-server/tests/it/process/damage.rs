@@ -104,3 +104,45 @@ fn files_that_were_cut_or_changed_are_noticed() {
         }
     }
 }
+
+#[test]
+fn a_journal_cut_after_a_stop_is_told_of_on_stderr_and_in_the_health() {
+    let (_outer, data) = folder();
+    written(&data);
+    let journal =
+        files(&data).into_iter().find(|file| file.extension().is_some_and(|ending| ending == "jnl"));
+    let journal = journal.expect("a journal");
+    let bytes = std::fs::read(&journal).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    std::fs::write(&journal, &bytes[..end / 2]).unwrap();
+    let server = Server::on(&data, &[]);
+    let ready = server.get("/readyz");
+    assert!(ready.contains("200 OK") && ready.contains("degraded"), "{ready}");
+    let found = server.ask(&[b"DBSIZE"]);
+    let found = found.strip_prefix(':').unwrap();
+    for word in [data.to_str().unwrap(), &format!("has {found} entries of {KEYS}")] {
+        assert!(ready.contains(word) && server.get("/v1/stats").contains(word), "{ready}");
+    }
+    let (code, said) = server.stop();
+    assert_eq!(code, Some(0));
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("degraded")).collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    assert!(lines[0].contains(data.to_str().unwrap()) && lines[0].contains("versions before"), "{said}");
+    assert!(!Server::on(&data, &[]).stop().1.contains("degraded"));
+}
+
+#[test]
+fn a_damaged_journal_refuses_the_start_and_says_what_to_do() {
+    let (_outer, data) = folder();
+    written(&data);
+    let journal =
+        files(&data).into_iter().find(|file| file.extension().is_some_and(|ending| ending == "jnl"));
+    let journal = journal.expect("a journal");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    let place = bytes.windows(9).position(|bytes| bytes == b"value:150").unwrap();
+    bytes[place] ^= 0x10;
+    std::fs::write(&journal, bytes).unwrap();
+    let dir = data.to_str().unwrap();
+    let words = [journal.to_str().unwrap(), "restore", "move the journal away", "loses"];
+    fails(&["serve", "--port", "0", "--http-port", "0", "--dir", dir], 8, &words);
+}

@@ -80,9 +80,15 @@ fn a_disk_that_fills_up_refuses_writes_and_loses_nothing() {
     assert!(refused || cut_short, "{refusal}");
     assert_eq!(server.ask(&[b"PING"]), "+PONG");
     all_there(&server, acknowledged);
+    eventually("the refusal is in the health", || server.get("/readyz").contains("until it is opened again"));
+    // Once a second the server looks for what is to be said; the same is not said again.
+    std::thread::sleep(Duration::from_millis(2_500));
+    assert!(server.ask(&[b"SET", b"again", b"no room"]).starts_with('-'));
     server.signal(Signal::TERM);
     let (_, said) = server.ended();
     assert!(!said.contains("panicked"), "{said}");
+    assert_eq!(said.matches("the durable store is down").count(), 1, "{said}");
+    assert!(said.contains("disk is full"), "{said}");
     drop(server);
 
     let more = Command::new("mount").args(["-o", "remount,size=512m"]).arg(mount.path()).output();

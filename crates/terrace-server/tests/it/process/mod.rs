@@ -115,6 +115,17 @@ impl Server {
         self.client().ask(words)
     }
 
+    /// The answer to a GET over HTTP, with its head.
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.http).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("the connection is open");
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    }
+
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it runs");
     }

@@ -1,0 +1,231 @@
+//! Reading rows in order, and past data blocks that are damaged.
+//!
+//! fjall's own iterator ends at the first block it cannot read, and drops the row or two before it that it had read
+//! ahead of. It does not say where the block ends either; but reading that begins behind it works, and reading that
+//! ends before it works, so both edges are found by bisection. What lies between is left out and counted as damage:
+//! even where a row there could be read, an older one might stand for it.
+//!
+//! # Cost
+//! Nothing while all is sound; some hundreds of short reads, which are a few milliseconds, for each damaged block.
+
+use std::collections::VecDeque;
+use std::ops::Bound;
+
+use ::fjall::{Guard, Iter, Readable, Snapshot};
+use bytes::Bytes;
+use terrace_store::{Error, ErrorKind, Result};
+
+use super::engine::Engine;
+use super::error::translate;
+
+/// By how much an edge may be longer than what its two sides have in common.
+const PRECISION: usize = 32;
+/// How many prefixes of a row are tried one by one before steps become wider.
+const CLOSE_PREFIXES: usize = 32;
+
+/// The rows from one on.
+pub(super) struct Rows<'a> {
+    engine: &'a Engine,
+    snapshot: Option<&'a Snapshot>,
+    iter: Iter,
+    /// What was read again because it stood too close to a damaged block.
+    pending: VecDeque<(Bytes, Bytes)>,
+    /// Everything before has been returned or left out.
+    at: Vec<u8>,
+    /// How many damaged blocks were passed.
+    passed: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// The rows from this one on, as they are or as they were.
+    pub(super) fn new(engine: &'a Engine, snapshot: Option<&'a Snapshot>, from: &[u8]) -> Self {
+        let iter = range(engine, snapshot, from, None);
+        Self { engine, snapshot, iter, pending: VecDeque::new(), at: from.to_vec(), passed: 0 }
+    }
+
+    /// How many damaged blocks were passed.
+    pub(super) fn passed(&self) -> usize {
+        self.passed
+    }
+
+    /// The next row, and its value.
+    ///
+    /// # Errors
+    /// Those of the disk; `Corrupt` if no end of the damage is found.
+    pub(super) fn next(&mut self, operation: &'static str) -> Result<Option<(Bytes, Bytes)>> {
+        loop {
+            if let Some(row) = self.pending.pop_front() {
+                return Ok(Some(row));
+            }
+            match self.iter.next().map(Guard::into_inner) {
+                None => return Ok(None),
+                Some(Ok((row, value))) => {
+                    self.at.clear();
+                    self.at.extend_from_slice(&row);
+                    self.at.push(0);
+                    return Ok(Some((row.into(), value.into())));
+                }
+                Some(Err(source)) => self.pass(translate(operation, source))?,
+            }
+        }
+    }
+
+    /// Goes on behind the block that could not be read.
+    fn pass(&mut self, error: Error) -> Result<()> {
+        if error.kind() != ErrorKind::Corrupt {
+            return Err(error);
+        }
+        self.engine.note_damage();
+        self.passed += 1;
+        let Some(behind) = self.behind() else { return Err(error) };
+        let (last, next) = bisect(self.at.clone(), behind.clone(), |middle| self.is_sound_before(middle));
+        if last > self.at {
+            let sound = self.before(&last).map_while(|row| row.into_inner().ok()).map(own);
+            self.pending.extend(sound);
+        }
+        for row in [last, next] {
+            let new = row >= self.at && self.pending.back().is_none_or(|(last, _)| last[..] < row[..]);
+            if !new || row >= behind {
+                continue;
+            }
+            if let Ok(Some(value)) = lookup(self.engine, self.snapshot, "list", &row) {
+                self.pending.push_back((row.into(), value));
+            }
+        }
+        self.iter = range(self.engine, self.snapshot, &behind, None);
+        self.at = behind;
+        Ok(())
+    }
+
+    /// The first place behind the damage from which rows can be read.
+    fn behind(&self) -> Option<Vec<u8>> {
+        let mut damaged = self.at.clone();
+        let mut length = self.at.len();
+        for tried in 0.. {
+            let mut place = self.at[..length].to_vec();
+            let last = place.last_mut()?;
+            if let Some(greater) = last.checked_add(1) {
+                *last = greater;
+                if self.is_sound_from(&place) {
+                    return Some(bisect(damaged, place, |middle| !self.is_sound_from(middle)).1);
+                }
+                damaged = place;
+            }
+            length = length.saturating_sub(1 << (tried / CLOSE_PREFIXES).min(16));
+        }
+        None
+    }
+
+    fn is_sound_from(&self, from: &[u8]) -> bool {
+        let first = range(self.engine, self.snapshot, from, None).next();
+        first.is_none_or(|row| row.into_inner().is_ok())
+    }
+
+    fn is_sound_before(&self, end: &[u8]) -> bool {
+        self.before(end).all(|row| row.into_inner().is_ok())
+    }
+
+    fn before(&self, end: &[u8]) -> Iter {
+        range(self.engine, self.snapshot, &self.at, Some(end))
+    }
+}
+
+fn own((row, value): ::fjall::KvPair) -> (Bytes, Bytes) {
+    (row.into(), value.into())
+}
+
+fn range(engine: &Engine, snapshot: Option<&Snapshot>, from: &[u8], end: Option<&[u8]>) -> Iter {
+    let end = end.map_or(Bound::Unbounded, Bound::Excluded);
+    let bounds = (Bound::Included(from), end);
+    match snapshot {
+        Some(snapshot) => snapshot.range::<&[u8], _>(&engine.entries, bounds),
+        None => engine.entries.range::<&[u8], _>(bounds),
+    }
+}
+
+/// The value of a row.
+///
+/// A get asks a file's filter first, and fails if that is damaged; reading a range of one row does not need it.
+///
+/// # Errors
+/// `Corrupt` if the row's block is damaged.
+pub(super) fn lookup(
+    engine: &Engine,
+    snapshot: Option<&Snapshot>,
+    operation: &'static str,
+    row: &[u8],
+) -> Result<Option<Bytes>> {
+    let value = match snapshot {
+        Some(snapshot) => snapshot.get(&engine.entries, row),
+        None => engine.entries.get(row),
+    };
+    let error = match value {
+        Ok(value) => return Ok(value.map(Bytes::from)),
+        Err(source) => translate(operation, source),
+    };
+    if error.kind() != ErrorKind::Corrupt {
+        return Err(error);
+    }
+    engine.note_damage();
+    let behind = [row, &[0]].concat();
+    match range(engine, snapshot, row, Some(&behind)).next().map(Guard::into_inner) {
+        None => Ok(None),
+        Some(Ok((_, value))) => Ok(Some(value.into())),
+        Some(Err(_)) => Err(error),
+    }
+}
+
+/// Two neighbouring places between these two, the first of which is still `low`, which the second is not.
+fn bisect(mut low: Vec<u8>, mut high: Vec<u8>, is_low: impl Fn(&[u8]) -> bool) -> (Vec<u8>, Vec<u8>) {
+    let common = low.iter().zip(&high).take_while(|(a, b)| a == b).count();
+    while let Some(middle) = middle(&low, &high, common + PRECISION) {
+        if is_low(&middle) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    (low, high)
+}
+
+/// The place half way between two, both read as fractions of so many bytes. `None` if there is none.
+fn middle(low: &[u8], high: &[u8], width: usize) -> Option<Vec<u8>> {
+    let digit = |place: &[u8], index: usize| u16::from(place.get(index).copied().unwrap_or(0));
+    let mut sum = vec![0_u8; width];
+    let mut carry = 0;
+    for index in (0..width).rev() {
+        let digits = digit(low, index) + digit(high, index) + carry;
+        sum[index] = (digits & 0xff) as u8;
+        carry = digits >> 8;
+    }
+    for byte in &mut sum {
+        let both = carry << 8 | u16::from(*byte);
+        *byte = (both >> 1) as u8;
+        carry = both & 1;
+    }
+    sum.truncate(sum.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+    (low < &sum[..] && &sum[..] < high).then_some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_lies_between_until_there_is_none() {
+        assert_eq!(middle(b"a", b"c", 2).unwrap(), b"b");
+        assert_eq!(middle(b"a", b"b", 2).unwrap(), b"a\x80");
+        assert_eq!(middle(b"\xff\xff", b"\xff\xff\x01", 3), None);
+        assert_eq!(middle(b"a\0\0", b"a\0\0\x01", 4), None);
+        assert_eq!(middle(b"", b"\xff\xff", 2).unwrap(), b"\x7f\xff");
+    }
+
+    #[test]
+    fn bisection_finds_the_edge_to_the_byte() {
+        let edge = b"namespace:key:000777".to_vec();
+        let (low, high) =
+            bisect(b"namespace:key:0000\0".to_vec(), b"nb".to_vec(), |place| *place <= edge[..]);
+        assert_eq!(low, edge);
+        assert!(high > edge && high.starts_with(&edge) && high.len() == 1 + PRECISION, "{high:?}");
+    }
+}
