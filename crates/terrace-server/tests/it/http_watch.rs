@@ -53,6 +53,12 @@ async fn statistics_count_what_was_asked() {
     assert_eq!(stats["redis"]["commands_total"], 70);
     assert_eq!(stats["http"]["requests_total"], 30);
     assert_eq!(stats["databases"], serde_json::json!([{"db": 0, "keys": 10, "bytes": 70}]));
+    let policy = &stats["policy"];
+    assert!(policy["rules"].as_str().is_some_and(|rules| rules.contains("window")), "{policy}");
+    let candidates = policy["candidates"].as_array().unwrap();
+    assert_eq!(candidates.iter().filter(|one| one["chosen"] == true).count(), 1);
+    let scales = policy["sizes"].as_array().unwrap().iter().map(|size| size["scale"].as_f64().unwrap());
+    assert_eq!(scales.collect::<Vec<_>>(), [0.5, 1.0, 2.0, 4.0]);
     let tiers = stats["tiers"].as_array().unwrap();
     let by: BTreeMap<&str, &Value> =
         tiers.iter().map(|tier| (tier["tier"].as_str().unwrap(), tier)).collect();
