@@ -53,6 +53,42 @@ fn what_was_acknowledged_survives_a_kill() {
 }
 
 #[test]
+fn a_write_of_several_keys_survives_a_kill_whole_or_not_at_all() {
+    const KEYS: usize = 20;
+    let (_outer, data) = folder();
+    let server = Server::on(&data, &[]);
+    let group = |group: usize| (0..KEYS).map(move |key| format!("{group}:{key}"));
+    let mut client = server.client();
+    let writer = std::thread::spawn(move || {
+        for number in 0.. {
+            let mut command = vec![b"MSET".to_vec()];
+            for key in group(number) {
+                command.extend([key.into_bytes(), vec![b'x'; 500]]);
+            }
+            let arguments: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
+            let asked = std::panic::AssertUnwindSafe(|| client.ask(&arguments));
+            // The connection breaks in the middle of one of them.
+            if std::panic::catch_unwind(asked).ok().as_deref() != Some("+OK") {
+                return number;
+            }
+        }
+        0
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    server.kill();
+    let acknowledged = writer.join().unwrap();
+
+    let server = Server::on(&data, &[]);
+    let mut client = server.client();
+    for number in 0..acknowledged + 3 {
+        let there = group(number).filter(|key| client.ask(&[b"EXISTS", key.as_bytes()]) == ":1").count();
+        let whole = there == KEYS || number >= acknowledged && there == 0;
+        assert!(whole, "{there} of {KEYS} keys of write {number}, {acknowledged} were acknowledged");
+    }
+    assert!(acknowledged > 0, "nothing was written before the kill");
+}
+
+#[test]
 fn memory_only_leaves_nothing_behind() {
     let (outer, _) = folder();
     let mut command = terrace(&["serve", "--port", "0", "--http-port", "0", "--memory"]);
