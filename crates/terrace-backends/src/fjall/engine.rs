@@ -235,6 +235,10 @@ impl Engine {
     }
 }
 
+/// How often a folder that is locked is tried, a fifth of a second each: threads of a database that was just closed
+/// may still be letting go of it.
+const ATTEMPTS: usize = 5;
+
 fn open_database(config: &FjallConfig, folder: &Path) -> Result<(Database, [Keyspace; 3])> {
     let open = || {
         let db = Database::builder(folder)
@@ -255,7 +259,14 @@ fn open_database(config: &FjallConfig, folder: &Path) -> Result<(Database, [Keys
         ];
         Ok((db, keyspaces))
     };
-    open().map_err(|source| {
+    let mut opened = open();
+    for _ in 1..ATTEMPTS {
+        if !matches!(opened, Err(::fjall::Error::Locked)) {
+            break;
+        }
+        opened = open();
+    }
+    opened.map_err(|source| {
         let in_journal = matches!(source, ::fjall::Error::JournalRecovery(_));
         let error = translate("open", source);
         if in_journal { error.because(journal_advice(folder)) } else { error }
