@@ -29,7 +29,46 @@ const TOLERANCES: [(&str, f64); 10] = [
 /// What rounding to two digits may hide.
 const EXACT: f64 = 0.005_001;
 
-fn trace(name: &str) -> Option<Trace> {
+/// A trace at a capacity, and what others hit there.
+pub(crate) struct Cell {
+    pub(crate) trace: String,
+    /// As a part of the unique keys.
+    pub(crate) capacity: String,
+    pub(crate) entries: u64,
+    figures: Vec<(&'static str, f64)>,
+}
+
+impl Cell {
+    /// What a policy hits, in percent.
+    pub(crate) fn of(&self, policy: &str) -> f64 {
+        let found = self.figures.iter().find(|(name, _)| *name == policy);
+        found.unwrap_or_else(|| panic!("no figure of {policy} on {}", self.trace)).1
+    }
+
+    /// What the best of those hits that do not know the future.
+    pub(crate) fn best(&self) -> f64 {
+        let all = self.figures.iter().filter(|(name, _)| *name != "min");
+        all.map(|(_, figure)| *figure).fold(0.0, f64::max)
+    }
+}
+
+/// Everything that is known.
+pub(crate) fn cells() -> impl Iterator<Item = Cell> {
+    let mut lines = FIGURES.lines().filter(|line| !line.starts_with('#'));
+    let names: Vec<&'static str> = lines.next().unwrap().split('\t').collect();
+    lines.map(move |line| {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let figures = names.iter().zip(&fields).skip(3);
+        Cell {
+            trace: fields[0].to_owned(),
+            capacity: fields[1].to_owned(),
+            entries: fields[2].parse().unwrap(),
+            figures: figures.filter_map(|(name, figure)| Some((*name, figure.parse().ok()?))).collect(),
+        }
+    })
+}
+
+pub(crate) fn trace(name: &str) -> Option<Trace> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/traces");
     let folder = std::env::var_os("TERRACE_TRACES").map_or_else(|| PathBuf::from(beside), PathBuf::from);
     let path = folder.join(format!("{name}.trc.zst"));
@@ -40,7 +79,7 @@ fn trace(name: &str) -> Option<Trace> {
     Some(Trace::open(&path.to_string_lossy()).unwrap())
 }
 
-fn percent(trace: &Trace, policy: &str, entries: u64) -> f64 {
+pub(crate) fn percent(trace: &Trace, policy: &str, entries: u64) -> f64 {
     replay(trace, policy, entries, Unit::Objects, &mut |_| {}).unwrap().hit_ratio * 100.0
 }
 
@@ -56,20 +95,14 @@ fn check(name: &str, policy: &str, figures: &[(u64, f64)]) {
 /// Compares the figures of one trace, at the capacities of these names.
 fn check_row(name: &str, capacities: &[&str]) {
     let Some(trace) = trace(name) else { return };
-    let mut lines = FIGURES.lines().filter(|line| !line.starts_with('#'));
-    let policies: Vec<&str> = lines.next().unwrap().split('\t').collect();
     let (mut compared, mut wrong) = (0, Vec::new());
-    for fields in lines.map(|line| line.split('\t').collect::<Vec<_>>()) {
-        if fields[0] != name || !capacities.contains(&fields[1]) {
-            continue;
-        }
+    for cell in cells().filter(|cell| cell.trace == name && capacities.contains(&&*cell.capacity)) {
         for (policy, tolerance) in TOLERANCES {
-            let column = policies.iter().position(|other| *other == policy).unwrap();
-            let known: f64 = fields[column].parse().unwrap();
-            let found = percent(&trace, policy, fields[2].parse().unwrap());
+            let known = cell.of(policy);
+            let found = percent(&trace, policy, cell.entries);
             compared += 1;
             if (found - known).abs() > tolerance {
-                wrong.push(format!("{policy} at {}: {found:.2} instead of {known:.2}", fields[1]));
+                wrong.push(format!("{policy} at {}: {found:.2} instead of {known:.2}", cell.capacity));
             }
         }
     }

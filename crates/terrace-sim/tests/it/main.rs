@@ -3,4 +3,5 @@
 mod files;
 mod import;
 mod known_figures;
+mod shipped;
 mod synthetic;
