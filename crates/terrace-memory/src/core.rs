@@ -14,10 +14,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{self, Ordering};
 
+use crate::cell::{Cell, Pair, flag};
 use crate::entry::Cause;
 use crate::gone::Gone;
 use crate::readers::{Grace, Pin, Readers};
-use crate::slab::{Cell, NIL, Pair, Slab, Space, flag};
+use crate::slab::{NIL, Slab, Space};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Mutex, yield_now};
 use crate::table::Table;
 
@@ -46,8 +47,8 @@ impl List {
     }
 }
 
-/// An index that was replaced. Not a box, which would say that nobody else looks at it.
-struct OldTable(*mut Table);
+/// An index that was replaced, and its size. Not a box, which would say that nobody else looks at it.
+struct OldTable(*mut Table, usize);
 
 // SAFETY: the index is all atomics, and this is its only owner.
 unsafe impl Send for OldTable {}
@@ -91,6 +92,8 @@ pub(crate) struct Core<K, V> {
     /// Cells that may be used again, in a list.
     freed: AtomicU32,
     retired: Mutex<Retired>,
+    /// An index was replaced, and nobody has tried to free it since.
+    old_index: atomic::AtomicBool,
     /// The weight of all that was ever unlinked, and of all of that which was freed.
     unlinked: atomic::AtomicU64,
     released: atomic::AtomicU64,
@@ -141,11 +144,11 @@ impl<'p, K, V> Found<'p, K, V> {
 impl<K, V> Core<K, V> {
     pub(crate) fn new(
         readers: Arc<Readers>,
-        expected: u64,
+        (expected, known): (u64, bool),
         usual_weight: u32,
         limits: Limits,
     ) -> (Self, Space<K, V>) {
-        let (slab, space) = Slab::new(expected, usual_weight);
+        let (slab, space) = Slab::new(expected, known, usual_weight);
         let core = Core {
             table: AtomicPtr::new(Box::into_raw(Box::new(Table::with_room(1)))),
             slab,
@@ -153,6 +156,7 @@ impl<K, V> Core<K, V> {
             limbo: AtomicU64::new(List::EMPTY.0),
             freed: AtomicU32::new(NIL),
             retired: Mutex::new(Retired::default()),
+            old_index: atomic::AtomicBool::new(false),
             unlinked: atomic::AtomicU64::new(0),
             released: atomic::AtomicU64::new(0),
             batch: limits.batch,
@@ -239,7 +243,19 @@ impl<K, V> Core<K, V> {
 
     fn replace_table(&self, table: Table) {
         let old = self.table.swap(Box::into_raw(Box::new(table)), Ordering::AcqRel);
-        self.retired.lock().tables.push(OldTable(old));
+        // SAFETY: it is freed only after this, by whoever finds it among the retired.
+        let bytes = unsafe { &*old }.heap_bytes();
+        self.retired.lock().tables.push(OldTable(old, bytes));
+        self.old_index.store(true, Ordering::Relaxed);
+    }
+
+    /// Frees an index that was replaced, if it can be. It may be as large as everything else in limbo together, so
+    /// it is not left there until enough entries have come. Not under any lock.
+    #[inline]
+    pub(crate) fn reclaim_old_index(&self) {
+        if self.old_index.load(Ordering::Relaxed) && self.old_index.swap(false, Ordering::Relaxed) {
+            self.reclaim();
+        }
     }
 
     /// A cell that nobody else knows; `None` if every number is in use.
@@ -282,8 +298,8 @@ impl<K, V> Core<K, V> {
         let over = || self.retired_weight() > self.most_weight.load(Ordering::Relaxed);
         let again = len.is_multiple_of((self.batch / 4).max(1));
         if len >= self.batch && (again || len == self.batch) || over() {
-            self.reclaim();
-            if over() {
+            // What callers still hold counts too, but there is no use in waiting for that: it may be this very thread.
+            if !self.reclaim() && over() {
                 self.wait_while(over);
             }
         }
@@ -311,28 +327,32 @@ impl<K, V> Core<K, V> {
                 return;
             }
             yield_now();
-            self.reclaim();
+            if self.reclaim() {
+                return;
+            }
         }
     }
 
-    /// Frees what no reader can be looking at any more. Not under any lock.
-    pub(crate) fn reclaim(&self) {
+    /// Frees what no reader can be looking at any more, and tells whether that was all that was given up. Not
+    /// under any lock.
+    pub(crate) fn reclaim(&self) -> bool {
         // Twice: first what an earlier call had to leave, then what has come since.
         for _ in 0..2 {
-            let Some(mut retired) = self.retired.try_lock() else { return };
+            let Some(mut retired) = self.retired.try_lock() else { return false };
             if retired.batch.is_none() {
                 retired.batch = self.gather(&mut retired.tables);
             }
-            let Some(batch) = &mut retired.batch else { return };
+            let Some(batch) = &mut retired.batch else { return true };
             if batch.grace.is_none() {
                 batch.grace = self.readers.grace();
             }
             let passed = batch.grace.as_mut().is_some_and(|grace| self.passes(grace));
-            let Some(batch) = passed.then(|| retired.batch.take()).flatten() else { return };
+            let Some(batch) = passed.then(|| retired.batch.take()).flatten() else { return false };
             // User code runs in `free`, and may come here again.
             drop(retired);
             self.free(batch);
         }
+        true
     }
 
     fn passes(&self, grace: &mut Grace) -> bool {
@@ -400,7 +420,10 @@ impl<K, V> Core<K, V> {
     }
 
     pub(crate) fn heap_bytes(&self, space: &Space<K, V>) -> usize {
-        self.slab.heap_bytes(space) + self.table(space).heap_bytes()
+        let retired = self.retired.lock();
+        let batch = retired.batch.iter().flat_map(|batch| &batch.tables);
+        let old: usize = retired.tables.iter().chain(batch).map(|table| table.1).sum();
+        self.slab.heap_bytes(space) + self.table(space).heap_bytes() + old
     }
 
     /// Drops everything.

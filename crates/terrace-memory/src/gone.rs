@@ -8,9 +8,10 @@
 use std::fmt;
 use std::ops::Deref;
 
+use crate::cell::Pair;
 use crate::core::Core;
 use crate::entry::Cause;
-use crate::slab::{NIL, Pair};
+use crate::slab::NIL;
 
 type Rest<'s, 'a, K, V> = std::slice::Iter<'s, Evicted<'a, K, V>>;
 

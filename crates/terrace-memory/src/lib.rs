@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod block;
 mod budget;
+mod cell;
 mod column;
 mod config;
 mod core;
@@ -23,11 +25,11 @@ mod table;
 mod wheel;
 mod write;
 
+pub use cell::Pair;
 pub use config::{Config, ENTRY_OVERHEAD};
 pub use entry::{Cause, Decision, GotOrInserted, Inserted, Meta, Options, Outcome, Upserted};
 pub use gone::{Evicted, Evictions, Gone};
 pub use hash::{RandomHash, RandomHasher};
 pub use memory::Memory;
-pub use slab::Pair;
 pub use stats::Stats;
 pub use wheel::Lifetime;

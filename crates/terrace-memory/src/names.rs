@@ -3,7 +3,7 @@
 //! Decision: a slot is the number of its cell until a value is replaced: the new value lives in another cell, and
 //! the policy must not notice, so the two cells exchange their slots. Nothing is allocated before that.
 
-use crate::slab::grow_by_a_quarter;
+use crate::slab::make_room;
 
 #[derive(Default)]
 pub(crate) struct Names {
@@ -29,7 +29,7 @@ impl Names {
         while self.slots.len() <= one.max(other) as usize {
             let next = self.slots.len() as u32;
             for names in [&mut self.slots, &mut self.cells] {
-                grow_by_a_quarter(names);
+                make_room(names);
                 names.push(next);
             }
         }

@@ -7,12 +7,12 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
+use crate::cell::flag;
 use crate::core::Found;
 use crate::entry::Meta;
 use crate::eviction::{Hits, Policy};
 use crate::memory::Memory;
 use crate::shard::{Shard, index_hash, mark_use, meta};
-use crate::slab::flag;
 
 impl<K, V, P, S> Memory<K, V, P, S>
 where

@@ -8,13 +8,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::cell::{Pair, flag};
 use crate::core::{Core, Limits};
 use crate::entry::{Cause, Meta};
 use crate::eviction::{Hits, Marks, Policy, Setup};
 use crate::flight::Flights;
 use crate::names::Names;
 use crate::readers::Readers;
-use crate::slab::{Pair, Space, flag};
+use crate::slab::Space;
 use crate::stats::Counters;
 use crate::sync::{Mutex, MutexGuard};
 use crate::wheel::{Lifetime, Wheel};
@@ -64,7 +65,8 @@ pub(crate) struct Plan {
 
 impl<K, V, P: Policy> Shard<K, V, P> {
     pub(crate) fn new(plan: &Plan, readers: &Arc<Readers>, shared: &Arc<P::Shared>) -> Self {
-        let (core, space) = Core::new(readers.clone(), plan.expected, plan.usual_weight, plan.limits);
+        let (core, space) =
+            Core::new(readers.clone(), (plan.expected, plan.exact), plan.usual_weight, plan.limits);
         let state = State {
             space,
             policy: P::new(plan.setup, shared),
@@ -362,7 +364,7 @@ pub(crate) struct Drained {
 
 /// Marks a use, with a store only if that changes anything.
 #[inline]
-pub(crate) fn mark_use<P: Policy, K, V>(cell: &crate::slab::Cell<K, V>) {
+pub(crate) fn mark_use<P: Policy, K, V>(cell: &crate::cell::Cell<K, V>) {
     let mark = cell.mark.load(Ordering::Relaxed);
     let after = P::on_hit(mark);
     // Two uses at once may count as one. That is cheaper than an atomic addition and harms nothing.

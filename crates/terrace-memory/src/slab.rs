@@ -6,14 +6,14 @@
 
 #![allow(unsafe_code, reason = "cells are shared with readers who hold no lock; UNSAFE.md argues each use")]
 
-use std::cell::UnsafeCell;
-use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::Ordering;
 
+use crate::block::{Block, LARGE_PAGE};
+use crate::cell::{Cell, flag};
 use crate::column::Columns;
-use crate::sync::{AtomicPtr, AtomicU32};
+use crate::sync::AtomicPtr;
 
 /// The number of no cell.
 pub(crate) const NIL: u32 = u32::MAX;
@@ -22,109 +22,12 @@ const SHIFT: u32 = 10;
 const CHUNK: usize = 1 << SHIFT;
 /// Chunks a directory has places for at first.
 const FIRST_DIRECTORY: usize = 16;
+/// Where the number of entries can be foreseen, the memory for all of them is asked for when this part of it is full.
+const FORESEEN_PART: usize = 8;
+/// Elsewhere as much more as this part of what there is, if that is a large page.
+const MORE_PART: usize = 8;
 /// The fewest cells of the first chunk, which is smaller than the others in a small cache.
 const LEAST: u64 = 16;
-
-/// A key and its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pair<K, V> {
-    /// The key.
-    pub key: K,
-    /// The value.
-    pub value: V,
-}
-
-/// Bits of a cell's flags.
-pub(crate) mod flag {
-    /// There is a pair in it.
-    pub(crate) const FILLED: u8 = 1;
-    /// The table knows it.
-    pub(crate) const LIVE: u8 = 2;
-    /// The policy does not know it.
-    pub(crate) const PINNED: u8 = 4;
-    /// It may expire.
-    pub(crate) const TIMED: u8 = 8;
-}
-
-/// The place of one entry.
-pub(crate) struct Cell<K, V> {
-    pair: UnsafeCell<MaybeUninit<Pair<K, V>>>,
-    /// The part of the key's hash that the table goes by; while the cell is in a list, the next one.
-    word: AtomicU32,
-    /// What the policy knows of its use.
-    pub(crate) mark: AtomicU8,
-    flags: AtomicU8,
-}
-
-impl<K, V> Cell<K, V> {
-    fn free() -> Self {
-        Cell {
-            pair: UnsafeCell::new(MaybeUninit::uninit()),
-            word: AtomicU32::new(NIL),
-            mark: AtomicU8::new(0),
-            flags: AtomicU8::new(0),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn is(&self, flag: u8) -> bool {
-        self.flags.load(Ordering::Relaxed) & flag != 0
-    }
-
-    /// Under the shard's lock.
-    pub(crate) fn set(&self, flag: u8, on: bool) {
-        let flags = self.flags.load(Ordering::Relaxed);
-        self.flags.store(if on { flags | flag } else { flags & !flag }, Ordering::Release);
-    }
-
-    /// The hash of a live entry, or the next cell of a list.
-    #[inline]
-    pub(crate) fn word(&self) -> u32 {
-        self.word.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_word(&self, word: u32) {
-        self.word.store(word, Ordering::Release);
-    }
-
-    /// What is in the cell.
-    ///
-    /// # Safety
-    ///
-    /// The cell has been filled, as the caller knows by having found it in the table or by having unlinked it;
-    /// and for as long as the reference lives the caller holds the shard's lock, or a pin from before it found
-    /// the cell, or is the one who unlinked it and has not yet given it up.
-    #[inline]
-    pub(crate) unsafe fn pair(&self) -> &Pair<K, V> {
-        // SAFETY: a filled cell holds a pair, and nothing writes to it until it has been given up and its time
-        // of grace is over, which the caller holds off.
-        unsafe { (*self.pair.get()).assume_init_ref() }
-    }
-
-    /// Puts a pair into a free cell.
-    ///
-    /// # Safety
-    ///
-    /// The cell came from the list of free ones, and nobody else has been told its number since.
-    pub(crate) unsafe fn fill(&self, pair: Pair<K, V>, hash: u32, mark: u8, flags: u8) {
-        // SAFETY: nobody else knows the cell, so nobody looks at it while it is written.
-        unsafe { (*self.pair.get()).write(pair) };
-        self.word.store(hash, Ordering::Relaxed);
-        self.mark.store(mark, Ordering::Relaxed);
-        self.flags.store(flags | flag::FILLED, Ordering::Release);
-    }
-
-    /// Takes the pair out and leaves the cell empty.
-    ///
-    /// # Safety
-    ///
-    /// The cell is filled, was unlinked, and nobody can look at it any more.
-    pub(crate) unsafe fn empty(&self) -> Pair<K, V> {
-        self.flags.store(0, Ordering::Relaxed);
-        // SAFETY: it is filled, and read this once, because it counts as empty from now on.
-        unsafe { (*self.pair.get()).assume_init_read() }
-    }
-}
 
 /// Chunk by chunk, where the cells are and where the columns beside them are.
 struct Directory<K, V> {
@@ -172,6 +75,8 @@ pub(crate) struct Slab<K, V> {
     first_chunk: u32,
     /// What an entry weighs unless its chunk's column says otherwise.
     usual_weight: u32,
+    /// Chunks there will be, if that can be known.
+    foreseen: Option<usize>,
 }
 
 /// The writer's part of a slab: under the shard's lock.
@@ -181,6 +86,8 @@ pub(crate) struct Space<K, V> {
     directories: Vec<Directory<K, V>>,
     /// Chunks there are.
     chunks: usize,
+    /// What the chunks are parts of.
+    blocks: Vec<Block<Cell<K, V>>>,
     /// Cells that were never used, from this one on.
     fresh: u32,
     /// The first free cell of those that were.
@@ -196,18 +103,20 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Slab<K, V> {}
 unsafe impl<K: Send + Sync, V: Send + Sync> Send for Space<K, V> {}
 
 impl<K, V> Slab<K, V> {
-    /// A slab for about so many entries.
-    pub(crate) fn new(expected: u64, usual_weight: u32) -> (Self, Space<K, V>) {
+    /// A slab for about so many entries; whether that is known rather than guessed.
+    pub(crate) fn new(expected: u64, known: bool, usual_weight: u32) -> (Self, Space<K, V>) {
         // With some for what is in limbo.
         let first_chunk =
             expected.saturating_add(expected / 8).saturating_add(2).clamp(LEAST, CHUNK as u64) as u32;
+        let all = expected.saturating_add(expected / 64).div_ceil(CHUNK as u64);
         let slab = Slab {
+            foreseen: usize::try_from(all).ok().filter(|_| known),
             cells: AtomicPtr::new(ptr::null_mut()),
             columns: AtomicPtr::new(ptr::null_mut()),
             first_chunk,
             usual_weight,
         };
-        let mut space = Space { directories: Vec::new(), chunks: 0, fresh: 0, free: NIL };
+        let mut space = Space { directories: Vec::new(), chunks: 0, blocks: Vec::new(), fresh: 0, free: NIL };
         slab.replace_directory(&mut space);
         (slab, space)
     }
@@ -283,12 +192,29 @@ impl<K, V> Slab<K, V> {
         if space.directories.last().is_none_or(|directory| directory.cells().len() == chunk) {
             self.replace_directory(space);
         }
-        let Some(directory) = space.directories.last() else { return };
-        let cells: Box<[Cell<K, V>]> = (0..self.chunk_len(chunk)).map(|_| Cell::free()).collect();
-        let columns = Box::new(Columns::new(self.chunk_len(chunk)));
+        let len = self.chunk_len(chunk);
+        if space.blocks.last().is_none_or(|block| block.left() < len) {
+            space.blocks.push(Block::with_places(len * self.chunks_to_a_block(chunk)));
+        }
+        let (Some(directory), Some(block)) = (space.directories.last(), space.blocks.last_mut()) else {
+            return;
+        };
+        let cells = block.fill(len, Cell::free);
+        let columns = Box::new(Columns::new(len));
         directory.columns()[chunk].store(Box::into_raw(columns), Ordering::Release);
-        directory.cells()[chunk].store(Box::into_raw(cells).cast(), Ordering::Release);
+        directory.cells()[chunk].store(cells, Ordering::Release);
         space.chunks += 1;
+    }
+
+    /// For how many chunks to ask at once where there are so many.
+    fn chunks_to_a_block(&self, chunks: usize) -> usize {
+        match self.foreseen {
+            Some(all) if (all / FORESEEN_PART..all).contains(&chunks) && chunks > 0 => all - chunks,
+            _ => {
+                let more = chunks / MORE_PART;
+                if more * CHUNK * size_of::<Cell<K, V>>() < LARGE_PAGE { 1 } else { more }
+            }
+        }
     }
 
     /// Publishes a directory with twice the places, beginning with the chunks of the present one.
@@ -330,15 +256,14 @@ impl<K, V> Slab<K, V> {
     fn free_chunks(&self, space: &mut Space<K, V>) {
         let Some(directory) = space.directories.last() else { return };
         for chunk in 0..space.chunks {
-            let cells = directory.cells()[chunk].swap(ptr::null_mut(), Ordering::Relaxed);
+            directory.cells()[chunk].store(ptr::null_mut(), Ordering::Relaxed);
             let columns = directory.columns()[chunk].swap(ptr::null_mut(), Ordering::Relaxed);
-            // SAFETY: both come from boxes of exactly these types and lengths, and are freed once, because their
-            // place is empty now. No cell is in use, or, when the slab is dismantled, nobody is there to use one.
-            unsafe {
-                drop(Box::from_raw(ptr::slice_from_raw_parts_mut(cells, self.chunk_len(chunk))));
-                drop(Box::from_raw(columns));
-            }
+            // SAFETY: they come from a box, and are freed once, because their place is empty now. No cell is in use,
+            // or, when the slab is dismantled, nobody is there to use one.
+            unsafe { drop(Box::from_raw(columns)) };
         }
+        // For the same reason nobody looks into these any more.
+        space.blocks.clear();
     }
 
     /// Drops whatever is in the cells and frees them.
@@ -371,26 +296,38 @@ impl<K, V> Slab<K, V> {
 
     pub(crate) fn heap_bytes(&self, space: &Space<K, V>) -> usize {
         let places: usize = space.directories.iter().map(|directory| directory.cells().len()).sum();
-        let cells: usize = (0..space.chunks).map(|chunk| self.chunk_len(chunk)).sum();
+        let cells: usize = space.blocks.iter().map(Block::heap_bytes).sum();
         let columns = |chunk: usize| self.columns((chunk << SHIFT) as u32).0.heap_bytes();
         places * 2 * size_of::<usize>()
-            + cells * size_of::<Cell<K, V>>()
+            + cells
             + space.chunks * size_of::<Columns>()
             + (0..space.chunks).map(columns).sum::<usize>()
     }
 }
 
-/// Makes room for one more item, a quarter at a time once the vector is large.
-pub(crate) fn grow_by_a_quarter<T>(items: &mut Vec<T>) {
-    if items.len() == items.capacity() {
-        items.reserve_exact((items.len() / 4).max(16));
+/// From so many items on a vector grows by a sixteenth: the allocator moves pages then, not bytes.
+const LARGE: usize = 1 << 16;
+
+/// Makes room for one more item: a quarter more, or a sixteenth once the vector is large.
+pub(crate) fn make_room<T>(items: &mut Vec<T>) {
+    let len = items.len();
+    if len == items.capacity() {
+        items.reserve_exact(if len < LARGE { (len / 4).max(16) } else { len / 16 });
     }
 }
 
 /// Lengthens a vector that runs parallel to a slab so that it has a place for `slot`.
+#[inline]
 pub(crate) fn cover<T: Default>(items: &mut Vec<T>, slot: u32) {
+    if items.len() <= slot as usize {
+        lengthen(items, slot);
+    }
+}
+
+#[cold]
+fn lengthen<T: Default>(items: &mut Vec<T>, slot: u32) {
     while items.len() <= slot as usize {
-        grow_by_a_quarter(items);
+        make_room(items);
         items.push(T::default());
     }
 }

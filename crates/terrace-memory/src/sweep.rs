@@ -6,13 +6,13 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::cell::flag;
 use crate::entry::Meta;
 use crate::eviction::Policy;
 use crate::gone::{Evictions, Gone};
 use crate::memory::{Memory, most_retired, setup};
 use crate::readers::Pin;
 use crate::shard::{Drained, Shard, meta};
-use crate::slab::flag;
 
 /// Entries that [`Memory::retain`] looks at in one step.
 const RETAIN_STEP: usize = 256;
@@ -227,7 +227,7 @@ fn collect<K, V, P: Policy>(shard: &Shard<K, V, P>, _pin: &Pin<'_>, from: u64, l
     let table = locked.core.table(&locked.state.space);
     let mut step = Step { numbers: Vec::new(), looked: 0, next: END };
     let mut here: Vec<(u32, u32)> = Vec::new();
-    for group in table.home(from as u32)..table.groups() {
+    for group in table.home(from as u32)..table.group_count() {
         let with_hash = |number: u32| (locked.core.slab.cell(number).word(), number);
         let own = |(hash, _): &(u32, u32)| u64::from(*hash) >= from && table.home(*hash) == group;
         here.clear();

@@ -12,6 +12,7 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::block::Block;
 use crate::slab::NIL;
 use crate::sync::{AtomicU32, AtomicU64};
 
@@ -95,6 +96,20 @@ impl Group {
         }
     }
 
+    /// The place of a cell that stands here with this tag.
+    fn place_of(&self, tag: u8, cell: u32) -> Option<usize> {
+        let mut candidates = matching(&self.tags, tag);
+        while candidates != 0 {
+            let place = candidates.trailing_zeros() as usize;
+            // Named by its tag alone a place may be empty, where the match is not exact.
+            if self.cells[place].load(Ordering::Relaxed) == cell && self.tag(place) == tag {
+                return Some(place);
+            }
+            candidates &= candidates - 1;
+        }
+        None
+    }
+
     fn empty_place(&self) -> Option<usize> {
         let empty = matching(&self.tags, 0);
         (empty != 0).then(|| empty.trailing_zeros() as usize)
@@ -142,7 +157,7 @@ fn matching(tags: &[AtomicU64; 2], tag: u8) -> u32 {
 
 /// The index of a shard.
 pub(crate) struct Table {
-    groups: Box<[Group]>,
+    groups: Block<Group>,
     len: AtomicU32,
 }
 
@@ -151,48 +166,55 @@ impl Table {
     pub(crate) fn with_room(entries: usize) -> Self {
         // Seven tenths of the places may be taken.
         let groups = (entries * 10).div_ceil(WIDTH * 7).max(1);
-        Table { groups: (0..groups).map(|_| Group::empty()).collect(), len: AtomicU32::new(0) }
+        let mut block = Block::with_places(groups);
+        block.fill(groups, Group::empty);
+        Table { groups: block, len: AtomicU32::new(0) }
     }
 
     /// How many entries it takes before it has to be replaced.
     pub(crate) fn room(&self) -> usize {
-        (self.groups.len() * WIDTH * 7) / 10
+        (self.groups().len() * WIDTH * 7) / 10
     }
 
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed) as usize
     }
 
-    pub(crate) fn groups(&self) -> usize {
-        self.groups.len()
+    pub(crate) fn group_count(&self) -> usize {
+        self.groups().len()
+    }
+
+    #[inline]
+    fn groups(&self) -> &[Group] {
+        self.groups.filled()
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.groups.len() * size_of::<Group>()
+        self.groups.heap_bytes()
     }
 
     /// The group that a hash wants into. Hashes in ascending order want into groups in ascending order, whatever
     /// the size of the table; walks rely on it.
     #[inline]
     pub(crate) fn home(&self, hash: u32) -> usize {
-        ((u64::from(hash) * self.groups.len() as u64) >> 32) as usize
+        ((u64::from(hash) * self.groups().len() as u64) >> 32) as usize
     }
 
     /// The smallest hash that wants into this group; 2^32 beyond the last.
     pub(crate) fn first_hash_of(&self, group: usize) -> u64 {
-        ((group as u64) << 32).div_ceil(self.groups.len() as u64)
+        ((group as u64) << 32).div_ceil(self.groups().len() as u64)
     }
 
     #[inline]
     fn next(&self, group: usize) -> usize {
-        if group + 1 == self.groups.len() { 0 } else { group + 1 }
+        if group + 1 == self.groups().len() { 0 } else { group + 1 }
     }
 
     /// What `accept` makes of the first cell with this hash's tag that it accepts.
     #[inline]
     pub(crate) fn find<T>(&self, hash: u32, accept: impl Fn(u32) -> Option<T>) -> Option<T> {
         let home = self.home(hash);
-        match self.groups[home].find(hash, &accept) {
+        match self.groups()[home].find(hash, &accept) {
             Look::Found(found) => Some(found),
             Look::Absent => None,
             Look::Further => self.find_beyond(home, hash, accept),
@@ -204,7 +226,7 @@ impl Table {
     fn find_beyond<T>(&self, home: usize, hash: u32, accept: impl Fn(u32) -> Option<T>) -> Option<T> {
         let mut index = self.next(home);
         while index != home {
-            match self.groups[index].find(hash, &accept) {
+            match self.groups()[index].find(hash, &accept) {
                 Look::Found(found) => return Some(found),
                 Look::Absent => return None,
                 Look::Further => index = self.next(index),
@@ -216,8 +238,8 @@ impl Table {
     /// Adds a cell. There must be room.
     pub(crate) fn insert(&self, hash: u32, cell: u32) {
         let mut index = self.home(hash);
-        for _ in 0..self.groups.len() {
-            let group = &self.groups[index];
+        for _ in 0..self.groups().len() {
+            let group = &self.groups()[index];
             if let Some(place) = group.empty_place() {
                 group.cells[place].store(cell, Ordering::Release);
                 group.set_tag(place, tag(hash));
@@ -233,11 +255,9 @@ impl Table {
     /// The group and the place in it where a cell stands.
     fn place_of(&self, hash: u32, cell: u32) -> Option<(usize, usize)> {
         let mut index = self.home(hash);
-        for _ in 0..self.groups.len() {
-            let group = &self.groups[index];
-            let holds =
-                |place: &usize| group.cells[*place].load(Ordering::Relaxed) == cell && group.tag(*place) != 0;
-            if let Some(place) = (0..WIDTH).find(holds) {
+        for _ in 0..self.groups().len() {
+            let group = &self.groups()[index];
+            if let Some(place) = group.place_of(tag(hash), cell) {
                 return Some((index, place));
             }
             if !group.sends_on(class(hash)) {
@@ -251,10 +271,10 @@ impl Table {
     /// Takes a cell out, and tells whether it was there.
     pub(crate) fn remove(&self, hash: u32, cell: u32) -> bool {
         let Some((group, place)) = self.place_of(hash, cell) else { return false };
-        self.groups[group].set_tag(place, 0);
+        self.groups()[group].set_tag(place, 0);
         let mut passed = self.home(hash);
         while passed != group {
-            self.groups[passed].one_goes_no_more(class(hash));
+            self.groups()[passed].one_goes_no_more(class(hash));
             passed = self.next(passed);
         }
         self.len.store(self.len.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
@@ -264,13 +284,13 @@ impl Table {
     /// Puts another cell with the same hash in a cell's place; readers find the one or the other.
     pub(crate) fn exchange(&self, hash: u32, cell: u32, with: u32) -> bool {
         let Some((group, place)) = self.place_of(hash, cell) else { return false };
-        self.groups[group].cells[place].store(with, Ordering::Release);
+        self.groups()[group].cells[place].store(with, Ordering::Release);
         true
     }
 
     /// All cells in the table, in no order.
     pub(crate) fn cells(&self) -> impl Iterator<Item = u32> {
-        self.groups.iter().flat_map(|group| {
+        self.groups().iter().flat_map(|group| {
             let used = (0..WIDTH).filter(|place| group.tag(*place) != 0);
             used.map(|place| group.cells[place].load(Ordering::Relaxed))
         })
@@ -281,8 +301,8 @@ impl Table {
     pub(crate) fn cells_from(&self, home: usize) -> impl Iterator<Item = u32> {
         let mut go_on = true;
         let mut index = home;
-        let groups = (0..self.groups.len()).map_while(move |_| {
-            let group = go_on.then(|| &self.groups[index])?;
+        let groups = (0..self.groups().len()).map_while(move |_| {
+            let group = go_on.then(|| &self.groups()[index])?;
             go_on = group.sends_any_on();
             index = self.next(index);
             Some(group)
@@ -357,7 +377,7 @@ mod tests {
             }
             assert_eq!(table.cells().count(), 0);
             let stuck = spread.count_ones() < 8;
-            assert!(stuck || table.groups.iter().all(|group| !group.sends_any_on()));
+            assert!(stuck || table.groups().iter().all(|group| !group.sends_any_on()));
         }
     }
 }

@@ -12,12 +12,12 @@ use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::Ordering;
 
+use crate::cell::Pair;
 use crate::entry::{Cause, Decision, Inserted, Options, Outcome, Upserted};
 use crate::eviction::Policy;
 use crate::gone::{Evicted, Evictions, Gone};
 use crate::memory::Memory;
 use crate::shard::{Incoming, Locked, index_hash};
-use crate::slab::Pair;
 use crate::sync::yield_now;
 use crate::wheel::Lifetime;
 
@@ -105,6 +105,7 @@ where
         };
         locked.publish_totals();
         drop(locked);
+        shard.core.reclaim_old_index();
         Upserted { outcome, replaced: effects.replaced, evicted: effects.evicted }
     }
 

@@ -3,7 +3,7 @@
 //! Decision: among equals, what was touched longest ago comes first, so that a policy by frequency is one by
 //! recency among entries of one frequency, and a replay repeats exactly.
 
-use crate::slab::{cover, grow_by_a_quarter};
+use crate::slab::{cover, make_room};
 
 /// Smaller comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -46,7 +46,7 @@ impl Heap {
         self.touches += 1;
         self.ranks[slot as usize] = Rank { priority, touched: self.touches };
         if self.places[slot as usize] == 0 {
-            grow_by_a_quarter(&mut self.order);
+            make_room(&mut self.order);
             self.order.push(slot);
             self.places[slot as usize] = self.order.len() as u32;
         }

@@ -1,7 +1,7 @@
 //! The slots that hold entries, in a dense list, so that one of them can be drawn at random in constant time.
 
 use super::chance::Chance;
-use crate::slab::{cover, grow_by_a_quarter};
+use crate::slab::{cover, make_room};
 
 #[derive(Debug, Default)]
 pub(super) struct Members {
@@ -25,7 +25,7 @@ impl Members {
             return;
         }
         cover(&mut self.places, slot);
-        grow_by_a_quarter(&mut self.list);
+        make_room(&mut self.list);
         self.list.push(slot);
         self.places[slot as usize] = self.list.len() as u32;
     }

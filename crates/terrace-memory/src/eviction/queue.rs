@@ -1,7 +1,8 @@
 //! The queue that the policies are made of: a doubly linked list threaded through a vector indexed by slot.
 //!
 //! Decision: several queues share one vector of links, since an entry stands in at most one of them; indices
-//! instead of pointers keep it safe code.
+//! instead of pointers keep it safe code. Weights take memory only once they differ: where entries are counted, or
+//! all weigh the same, a slot costs eight bytes.
 
 use crate::slab::{NIL, cover};
 
@@ -12,32 +13,77 @@ struct Link {
     newer: u32,
     /// Towards the tail: inserted earlier.
     older: u32,
-    weight: u32,
 }
 
 impl Default for Link {
     fn default() -> Self {
-        Link { newer: NIL, older: NIL, weight: 0 }
+        Link { newer: NIL, older: NIL }
     }
 }
 
 /// The links of all slots of a shard.
 #[derive(Debug, Default)]
-pub(super) struct Links(Vec<Link>);
+pub(super) struct Links {
+    links: Vec<Link>,
+    weights: Weights,
+}
+
+/// What slots weigh.
+#[derive(Debug, Default)]
+enum Weights {
+    #[default]
+    Unknown,
+    /// All that ever came in weigh the same.
+    Alike(u32),
+    Each(Vec<u32>),
+}
 
 impl Links {
+    #[inline]
     pub(super) fn weight(&self, slot: u32) -> u32 {
-        self.0.get(slot as usize).map_or(0, |link| link.weight)
+        match &self.weights {
+            Weights::Unknown => 0,
+            Weights::Alike(weight) => *weight,
+            Weights::Each(weights) => weights.get(slot as usize).copied().unwrap_or(0),
+        }
+    }
+
+    #[inline]
+    fn set_weight(&mut self, slot: u32, weight: u32) {
+        match &self.weights {
+            Weights::Alike(common) if *common == weight => {}
+            _ => self.set_own_weight(slot, weight),
+        }
+    }
+
+    fn set_own_weight(&mut self, slot: u32, weight: u32) {
+        match &mut self.weights {
+            Weights::Unknown => self.weights = Weights::Alike(weight),
+            Weights::Alike(common) => {
+                let mut weights = vec![*common; self.links.len()];
+                cover(&mut weights, slot);
+                weights[slot as usize] = weight;
+                self.weights = Weights::Each(weights);
+            }
+            Weights::Each(weights) => {
+                cover(weights, slot);
+                weights[slot as usize] = weight;
+            }
+        }
     }
 
     /// The slot that stands one place nearer to the head of the same queue.
     #[inline]
     pub(super) fn newer(&self, slot: u32) -> Option<u32> {
-        self.0.get(slot as usize).map(|link| link.newer).filter(|newer| *newer != NIL)
+        self.links.get(slot as usize).map(|link| link.newer).filter(|newer| *newer != NIL)
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.0.capacity() * size_of::<Link>()
+        let weights = match &self.weights {
+            Weights::Each(weights) => weights.capacity() * size_of::<u32>(),
+            _ => 0,
+        };
+        self.links.capacity() * size_of::<Link>() + weights
     }
 }
 
@@ -70,11 +116,12 @@ impl Queue {
     }
 
     pub(super) fn push_head(&mut self, links: &mut Links, slot: u32, weight: u32) {
-        cover(&mut links.0, slot);
-        links.0[slot as usize] = Link { newer: NIL, older: self.head, weight };
+        cover(&mut links.links, slot);
+        links.links[slot as usize] = Link { newer: NIL, older: self.head };
+        links.set_weight(slot, weight);
         match self.head {
             NIL => self.tail = slot,
-            head => links.0[head as usize].newer = slot,
+            head => links.links[head as usize].newer = slot,
         }
         self.head = slot;
         self.len += 1;
@@ -83,17 +130,17 @@ impl Queue {
 
     /// Takes out an entry that stands in this queue.
     pub(super) fn unlink(&mut self, links: &mut Links, slot: u32) {
-        let Link { newer, older, weight } = links.0[slot as usize];
+        let Link { newer, older } = links.links[slot as usize];
         match newer {
             NIL => self.head = older,
-            newer => links.0[newer as usize].older = older,
+            newer => links.links[newer as usize].older = older,
         }
         match older {
             NIL => self.tail = newer,
-            older => links.0[older as usize].newer = newer,
+            older => links.links[older as usize].newer = newer,
         }
         self.len -= 1;
-        self.weight -= u64::from(weight);
+        self.weight -= u64::from(links.weight(slot));
     }
 
     /// Moves an entry of this queue to its head.
@@ -106,9 +153,8 @@ impl Queue {
     }
 
     pub(super) fn reweigh(&mut self, links: &mut Links, slot: u32, weight: u32) {
-        let link = &mut links.0[slot as usize];
-        self.weight = self.weight - u64::from(link.weight) + u64::from(weight);
-        link.weight = weight;
+        self.weight = self.weight - u64::from(links.weight(slot)) + u64::from(weight);
+        links.set_weight(slot, weight);
     }
 }
 
@@ -135,6 +181,20 @@ mod tests {
         assert_eq!((queue.len(), queue.weight()), (4, 34));
         assert_eq!(drain(&mut queue, &mut links), [1, 4, 0, 2]);
         assert_eq!((queue.len(), queue.weight(), queue.tail()), (0, 0, None));
+    }
+
+    #[test]
+    fn weights_take_memory_only_once_they_differ() {
+        let (mut queue, mut links) = (Queue::default(), Links::default());
+        for slot in 0..16 {
+            queue.push_head(&mut links, slot, 7);
+        }
+        assert_eq!((links.heap_bytes(), queue.weight(), links.weight(3)), (16 * 8, 112, 7));
+        queue.reweigh(&mut links, 3, 9);
+        queue.push_head(&mut links, 16, 1);
+        queue.unlink(&mut links, 0);
+        assert_eq!([3, 4, 16].map(|slot| links.weight(slot)), [9, 7, 1]);
+        assert_eq!(queue.weight(), 14 * 7 + 9 + 1);
     }
 
     #[test]

@@ -20,6 +20,20 @@ fn within_its_weight<P: Policy>() {
 }
 
 #[test]
+fn a_full_cache_of_small_entries_takes_less_than_fifty_bytes_for_each() {
+    for entries in [100_000, 200_000, 300_000] {
+        let cache: Memory<u64, u64> = Memory::new(Config::entries(entries).shards(1));
+        // What all shards share does not grow with the entries.
+        let fixed = 256 << 10;
+        for key in 0..entries {
+            let _ = cache.insert(key, key, Options::default(), 0);
+        }
+        let footprint = cache.footprint();
+        assert!(footprint <= entries * 50 + fixed, "{footprint} bytes for {entries} entries");
+    }
+}
+
+#[test]
 fn what_the_engine_allocates_stays_within_the_weight_it_counts() {
     within_its_weight::<S3Fifo>();
     within_its_weight::<Lru>();

@@ -12,7 +12,11 @@ mod expiry;
 #[cfg(not(shuttle))]
 mod footprint;
 #[cfg(not(shuttle))]
+mod hashing;
+#[cfg(not(shuttle))]
 mod integrity;
+#[cfg(not(shuttle))]
+mod load;
 #[cfg(not(shuttle))]
 mod model;
 #[cfg(not(shuttle))]

@@ -71,7 +71,8 @@ fn clear_empties_and_gives_the_memory_back() {
     let before = cache.footprint();
     assert_eq!(cache.clear(), 10_000);
     assert_eq!((cache.len(), cache.weight(), cache.get(&1, 0)), (0, 0, None));
-    assert!(cache.footprint() < before / 10);
+    let after = cache.footprint();
+    assert!(after < before / 8, "{after} bytes of {before} are still held");
     assert!(cache.advance(1000, 10).is_empty());
     assert!(cache.insert(1, 2, Options::default(), 0).stored);
     cache.check().unwrap();
