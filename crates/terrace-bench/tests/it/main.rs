@@ -21,8 +21,8 @@ fn memory_runs_from_end_to_end_and_prints_json_for_every_subject() {
         assert!(line["value"].as_f64().is_some_and(|value| value >= 0.0), "{line}");
     }
     for (case, subjects) in [
-        ("hit u64 10k uniform 1t", 6),
-        ("hit u64 10k zipf 2t", 6),
+        ("hit u64 10k uniform 1t", 8),
+        ("hit u64 10k zipf 2t", 8),
         ("hit String 10k zipf 1t", 4),
         ("evicting insert u64 10k 2t", 5),
         ("mix 75/25 u64 1k of 10k zipf 1t", 5),

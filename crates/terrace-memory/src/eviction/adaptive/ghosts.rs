@@ -28,6 +28,9 @@ pub(super) struct Ghosts {
     words: Vec<u16>,
     /// 1 to [`GENERATIONS`]; 0 marks an empty word.
     generation: u16,
+    /// How many parts of a turn ago each generation was written; by the low bits of a word, so that the empty one
+    /// counts as the oldest of all.
+    ages: [u8; 16],
     /// What may still leave before the next generation begins, in weight.
     left: u64,
     hand: usize,
@@ -43,8 +46,17 @@ impl Ghosts {
         let words = wanted.min(most_bytes / 2).max(WAYS).div_ceil(WAYS) * WAYS;
         // Small changes of the number of entries are no reason to forget.
         if words > self.words.len() + self.words.len() / 2 || words < self.words.len() / 4 {
-            *self = Ghosts { words: vec![0; words], generation: 1, ..Ghosts::default() };
+            *self = Ghosts { words: vec![0; words], ..Ghosts::default() };
+            self.begin(1);
         }
+    }
+
+    fn begin(&mut self, generation: u16) {
+        self.generation = generation;
+        self.ages = std::array::from_fn(|written| match written as u16 {
+            0 => u8::MAX,
+            written => ((generation + GENERATIONS - written) % GENERATIONS) as u8,
+        });
     }
 
     fn place(&self, hash: u32) -> (usize, u16) {
@@ -55,8 +67,9 @@ impl Ghosts {
         (bucket * WAYS, ((product as u32).wrapping_mul(0x9e37_79b1) >> 23) as u16)
     }
 
-    fn age(&self, word: u16) -> u16 {
-        (self.generation + GENERATIONS - (word & 15)) % GENERATIONS
+    #[inline]
+    fn age(&self, word: u16) -> u8 {
+        self.ages[usize::from(word & 15)]
     }
 
     /// Remembers a key that left. `turn` is the weight of all entries.
@@ -69,12 +82,11 @@ impl Ghosts {
         let (at, tag) = self.place(hash);
         let code = FREQUENCIES.iter().rposition(|least| frequency >= *least).unwrap_or(0) as u16;
         let fresh = tag << 7 | code << 4 | self.generation;
-        let oldest = |word: &u16| if *word == 0 { u16::MAX } else { self.age(*word) };
         let bucket = &self.words[at..at + WAYS];
         let same = bucket.iter().position(|word| *word != 0 && word >> 7 == tag);
         // Among equals another way each time, or a small table would never let go of its first ghosts.
         let turned = (0..WAYS).map(|way| (way + self.left as usize) % WAYS);
-        let way = same.or_else(|| turned.max_by_key(|way| oldest(&bucket[*way]))).unwrap_or(0);
+        let way = same.or_else(|| turned.max_by_key(|way| self.age(bucket[*way]))).unwrap_or(0);
         self.words[at + way] = fresh;
     }
 
@@ -86,7 +98,7 @@ impl Ghosts {
         let (at, tag) = self.place(hash);
         let way = (at..at + WAYS).find(|way| self.words[*way] != 0 && self.words[*way] >> 7 == tag)?;
         let word = std::mem::take(&mut self.words[way]);
-        let age = self.age(word) as u8;
+        let age = self.age(word);
         let frequency = FREQUENCIES[usize::from(word >> 4 & 7)];
         (age <= TURN * TURNS).then_some(Ghost { age, frequency })
     }
@@ -95,7 +107,7 @@ impl Ghosts {
         match self.left.checked_sub(weight.max(1)) {
             Some(left) => self.left = left,
             None => {
-                self.generation = self.generation % GENERATIONS + 1;
+                self.begin(self.generation % GENERATIONS + 1);
                 self.left = (turn / u64::from(TURN)).saturating_sub(1);
             }
         }
@@ -103,13 +115,15 @@ impl Ghosts {
 
     /// Empties words whose generation is about to come round again.
     fn sweep(&mut self) {
-        for _ in 0..SWEEP.min(self.words.len()) {
-            let word = self.words[self.hand];
-            if word != 0 && self.age(word) > u16::from(TURN * TURNS) {
-                self.words[self.hand] = 0;
-            }
-            self.hand = if self.hand + 1 == self.words.len() { 0 } else { self.hand + 1 };
+        // A bit for each generation that counts no longer; an empty word is left as it is.
+        let over = (1..=GENERATIONS).filter(|written| self.ages[usize::from(*written)] > TURN * TURNS);
+        let over = over.fold(0u16, |bits, written| bits | 1 << written);
+        let end = (self.hand + SWEEP).min(self.words.len());
+        for word in &mut self.words[self.hand..end] {
+            let kept = over >> (*word & 15) & 1 == 0;
+            *word = if kept { *word } else { 0 };
         }
+        self.hand = if end == self.words.len() { 0 } else { end };
     }
 
     pub(super) fn clear(&mut self) {
