@@ -11,6 +11,7 @@ mod shard;
 mod slab;
 mod stats;
 mod sweep;
+pub mod warm;
 mod wheel;
 mod write;
 

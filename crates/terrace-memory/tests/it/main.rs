@@ -8,3 +8,4 @@ mod footprint;
 mod model;
 mod policies;
 mod walking;
+mod warm;
