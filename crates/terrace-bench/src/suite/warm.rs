@@ -74,7 +74,8 @@ fn density(plan: &Plan, report: &mut Report) -> Result<(), Failure> {
     fill_warm(&warm, keys.clone());
     let hot: Hot = Memory::with_policy(Config::bytes(capacity));
     fill_hot(&hot, keys);
-    let figures = |len: usize| vec![len as f64 / (capacity >> 20) as f64, capacity as f64 / len.max(1) as f64];
+    let figures =
+        |len: usize| vec![len as f64 / (capacity >> 20) as f64, capacity as f64 / len.max(1) as f64];
     let rows = [
         Row { subject: "warm", against: Against::just("hot"), rounds: vec![figures(warm.len())] },
         Row { subject: "hot", against: None, rounds: vec![figures(hot.len())] },
@@ -148,7 +149,9 @@ fn inserts(plan: &Plan, report: &mut Report) -> Result<(), Failure> {
             for (key, value) in &values {
                 match subject {
                     0 => black_box(warm.insert(&name(*key), value, Attributes::default(), 0).stored),
-                    _ => black_box(hot.insert(name(*key).to_vec(), value.clone(), hot_options(value), 0).stored),
+                    _ => black_box(
+                        hot.insert(name(*key).to_vec(), value.clone(), hot_options(value), 0).stored,
+                    ),
                 };
             }
             values.len()

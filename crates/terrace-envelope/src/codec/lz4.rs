@@ -17,8 +17,7 @@ pub(super) fn append(value: &[u8], out: &mut Vec<u8>) -> Result<()> {
     let start = out.len();
     out.resize(start + get_maximum_output_size(value.len()), 0);
     let room = out.get_mut(start..).unwrap_or_default();
-    let written =
-        compress_into(value, room).map_err(|_| Error::Compression("LZ4 found too little room"))?;
+    let written = compress_into(value, room).map_err(|_| Error::Compression("LZ4 found too little room"))?;
     out.truncate(start + written);
     Ok(())
 }

@@ -177,7 +177,8 @@ mod tests {
             let how = runs.encode(&mut coder, None, &run, &mut out);
             assert_ne!(how, Compression::None);
             assert!(seed < 8 || how == Compression::Lz4, "{how:?}");
-            let hex: Vec<u8> = noise(1000, seed).iter().flat_map(|n| format!("{n:02x}").into_bytes()).collect();
+            let hex: Vec<u8> =
+                noise(1000, seed).iter().flat_map(|n| format!("{n:02x}").into_bytes()).collect();
             assert_eq!(digits.encode(&mut coder, None, &hex, &mut out), Compression::Zstd);
             let mut again = Vec::new();
             coder.decode(Compression::Zstd, None, &out, 1 << 20, &mut again).unwrap();

@@ -55,7 +55,7 @@ fn uses_of(slot: u64) -> u8 {
 }
 
 /// The part of a hash that the table knows. The highest bits choose the shard, so the lowest are taken.
-fn short(hash: u64) -> u64 {
+pub(super) fn short(hash: u64) -> u64 {
     hash & ((1 << HASH_BITS) - 1)
 }
 
@@ -166,7 +166,9 @@ impl Index {
             position += 1;
         }
         let Some(run) = self.slots.get(position..) else { return false };
-        let Some(gap) = run.iter().position(|slot| slot.load(Ordering::Relaxed) == EMPTY) else { return false };
+        let Some(gap) = run.iter().position(|slot| slot.load(Ordering::Relaxed) == EMPTY) else {
+            return false;
+        };
         if let Some(run) = self.slots.get_mut(position..=position + gap) {
             run.rotate_right(1);
         }
@@ -192,14 +194,15 @@ impl Index {
         self.len -= 1;
     }
 
-    /// Removes every entry of this block whose offset does not stay; for blocks that cannot be walked.
-    pub(super) fn purge(&mut self, block: u16, stays: impl Fn(u32) -> bool) -> usize {
+    /// Removes every entry of this block whose offset and [`short`] hash do not stay; for blocks that cannot be
+    /// walked.
+    pub(super) fn purge(&mut self, block: u16, stays: impl Fn((u32, u64)) -> bool) -> usize {
         let before = self.len;
         let mut position = 0;
         while position < self.slots.len() {
             let slot = self.slot(position);
             let place = place_of(slot);
-            if slot != EMPTY && place.block == block && !stays(place.offset) {
+            if slot != EMPTY && place.block == block && !stays((place.offset, slot >> HASH_SHIFT)) {
                 // What stood behind it may stand here now.
                 self.remove(position);
             } else {
@@ -297,7 +300,7 @@ mod tests {
         index.remove(position);
         assert_eq!(index.position(7, place(11)), None);
         assert_eq!(index.candidates(7).count(), 19);
-        assert_eq!(index.purge(0, |offset| offset < 5), 14);
+        assert_eq!(index.purge(0, |(offset, _)| offset < 5), 14);
         assert_eq!(index.candidates(7).count(), 5);
     }
 

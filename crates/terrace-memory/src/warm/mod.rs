@@ -17,6 +17,8 @@
 mod block;
 mod border;
 mod choice;
+#[cfg(test)]
+mod damage;
 mod evicted;
 mod index;
 mod reclaim;
@@ -39,7 +41,7 @@ pub use stats::Stats;
 pub use training::Trained;
 
 use self::choice::Choice;
-use self::record::{Record, is_sound};
+use self::record::{Record, checksum_of, is_sound};
 use self::shard::{Refusal, Shard};
 use self::training::Trainings;
 use crate::{Cause, RandomHash};
@@ -244,15 +246,13 @@ impl Warm {
         let hash = self.hash(key);
         let lock = self.shard(hash);
         let found = with_workspace(|workspace| self.read(lock, hash, key, now, workspace, out));
-        if let Err(damaged) = &found
-            && let Some(place) = damaged
-        {
-            lock.write().remove_damaged(hash, *place);
+        if let Err(Some((place, checksum))) = found {
+            lock.write().remove_damaged(hash, place, checksum);
         }
         found.ok()
     }
 
-    /// The value, or where the record is that turned out to be damaged.
+    /// The value; or the place and the checksum of a record that turned out to be damaged.
     fn read(
         &self,
         lock: &RwLock<Shard>,
@@ -261,19 +261,17 @@ impl Warm {
         now: u64,
         workspace: &mut Workspace,
         out: &mut Vec<u8>,
-    ) -> Result<Found, Option<index::Place>> {
+    ) -> Result<Found, Option<(index::Place, [u8; 4])>> {
         let shard = lock.read();
         let hit = shard.find(hash, key).filter(|hit| !hit.record.is_dead(now));
         let Some(hit) = hit else {
             shard.misses.fetch_add(1, Ordering::Relaxed);
             return Err(None);
         };
-        let damaged = |shard: &Shard| {
-            shard.misses.fetch_add(1, Ordering::Relaxed);
-            Err(Some(hit.place))
-        };
+        let seen = Some((hit.place, checksum_of(hit.bytes)));
         if !is_sound(hit.bytes) {
-            return damaged(&shard);
+            shard.misses.fetch_add(1, Ordering::Relaxed);
+            return Err(seen);
         }
         let Record { how, dictionary, expires_at, version, attached, stored, .. } = hit.record;
         let attached_len = attached.len();
@@ -291,11 +289,16 @@ impl Warm {
         let dictionary = shard.dictionaries.get(usize::from(dictionary)).and_then(Option::clone);
         shard.index.mark_used(hit.position);
         shard.hits.fetch_add(1, Ordering::Relaxed);
-        let place = hit.place;
         drop(shard);
         let (stored, attached) = workspace.bytes.split_at(stored_len);
         let decoded = workspace.coder.decode(how, dictionary.as_deref(), stored, self.max_value, out);
-        let len = decoded.map_err(|_| Some(place))?;
+        let Ok(len) = decoded else {
+            // It was counted too early, which spares all others another look at the lock.
+            let shard = lock.read();
+            shard.hits.fetch_sub(1, Ordering::Relaxed);
+            shard.misses.fetch_add(1, Ordering::Relaxed);
+            return Err(seen);
+        };
         out.extend_from_slice(attached);
         Ok(Found { len, attached_len, version, expires_at })
     }
@@ -324,7 +327,13 @@ impl Warm {
     }
 
     /// The same, unless the key has a value whose version is as high.
-    pub fn insert_if_newer(&self, key: &[u8], value: &[u8], attributes: Attributes<'_>, now: u64) -> Inserted {
+    pub fn insert_if_newer(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        attributes: Attributes<'_>,
+        now: u64,
+    ) -> Inserted {
         self.write(key, value, attributes, true, now)
     }
 
@@ -386,7 +395,9 @@ impl Warm {
     pub fn remove_up_to(&self, key: &[u8], version: u64, now: u64) -> bool {
         let hash = self.hash(key);
         let mut shard = self.shard(hash).write();
-        let Some(hit) = shard.find(hash, key).filter(|hit| hit.record.version <= version) else { return false };
+        let Some(hit) = shard.find(hash, key).filter(|hit| hit.record.version <= version) else {
+            return false;
+        };
         let (position, dead) = (hit.position, hit.record.is_dead(now));
         shard.drop_at(position);
         !dead
@@ -493,8 +504,13 @@ impl Warm {
                 drop(shard);
                 let Some((record, _)) = Record::read(&copy, base) else { continue };
                 value.clear();
-                let decoded =
-                    coder.decode(record.how, dictionary.as_deref(), record.stored, self.max_value, &mut value);
+                let decoded = coder.decode(
+                    record.how,
+                    dictionary.as_deref(),
+                    record.stored,
+                    self.max_value,
+                    &mut value,
+                );
                 if decoded.is_ok() {
                     let Record { expires_at, version, attached, key, .. } = record;
                     visit(key, &value, Attributes { expires_at, version, attached });

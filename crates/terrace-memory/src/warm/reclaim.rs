@@ -9,7 +9,7 @@ use std::hash::BuildHasher;
 
 use super::block::{Block, Queue};
 use super::evicted::Evicted;
-use super::index::Place;
+use super::index::{Place, short};
 use super::record::{Record, is_sound};
 use super::shard::Shard;
 use crate::Cause;
@@ -123,11 +123,11 @@ impl Shard {
     pub(super) fn purge_unreadable(&mut self, id: u16, data: &[u8], base: u64) {
         let mut readable = Vec::new();
         let mut offset = 0;
-        while let Some((_, len)) = data.get(offset..).and_then(|bytes| Record::read(bytes, base)) {
-            readable.push(offset as u32);
+        while let Some((record, len)) = data.get(offset..).and_then(|bytes| Record::read(bytes, base)) {
+            readable.push((offset as u32, short(self.hasher.hash_one(record.key))));
             offset += len;
         }
-        let gone = self.index.purge(id, |offset| readable.binary_search(&offset).is_ok());
+        let gone = self.index.purge(id, |entry| readable.binary_search(&entry).is_ok());
         self.tally.damaged += gone as u64;
         self.recount();
     }
@@ -147,7 +147,9 @@ impl Shard {
                 let place = Place { block: id, offset: offset as u32 };
                 offset += len;
                 let position = self.index.position(self.hasher.hash_one(record.key), place);
-                let Some((position, to)) = position.zip(self.blocks.get_mut(usize::from(active))) else { continue };
+                let Some((position, to)) = position.zip(self.blocks.get_mut(usize::from(active))) else {
+                    continue;
+                };
                 let moved = Place { block: active, offset: to.data.len() as u32 };
                 record.append(to.base, &mut to.data);
                 to.live += 1;
@@ -180,7 +182,9 @@ impl Shard {
             let place = Place { block: id, offset: offset as u32 };
             let bytes = data.get(offset..offset + len).unwrap_or_default();
             offset += len;
-            let Some(position) = self.index.position(self.hasher.hash_one(record.key), place) else { continue };
+            let Some(position) = self.index.position(self.hasher.hash_one(record.key), place) else {
+                continue;
+            };
             seen += 1;
             if !is_sound(bytes) {
                 self.tally.damaged += 1;
@@ -199,7 +203,8 @@ impl Shard {
         }
         if let Some(block) = self.blocks.get_mut(usize::from(id)) {
             block.data = data;
-            block.live = block.live.min(seen);
+            // What the walk did not see is gone now.
+            block.live -= live - seen;
             block.expires_next(next);
         }
         self.drop_if_empty(id);

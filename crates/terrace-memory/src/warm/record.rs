@@ -127,6 +127,11 @@ pub(super) fn is_sound(record: &[u8]) -> bool {
     record.split_first_chunk::<CHECKSUM_LEN>().is_some_and(|(sum, covered)| *sum == checksum(covered))
 }
 
+/// The checksum with which a record begins.
+pub(super) fn checksum_of(record: &[u8]) -> [u8; CHECKSUM_LEN] {
+    record.first_chunk().copied().unwrap_or_default()
+}
+
 fn checksum(covered: &[u8]) -> [u8; CHECKSUM_LEN] {
     (xxh3_64(covered) as u32).to_le_bytes()
 }

@@ -11,7 +11,7 @@ use terrace_envelope::codec::Dictionary;
 use super::block::{Block, Log, Queue};
 use super::evicted::Evicted;
 use super::index::{Index, MAX_BLOCK_LEN, MAX_BLOCKS, Place};
-use super::record::{DICTIONARY_SLOTS, Record, is_sound};
+use super::record::{DICTIONARY_SLOTS, Record, checksum_of};
 use super::stats::Tally;
 use crate::{Cause, RandomHash};
 
@@ -223,13 +223,7 @@ impl Shard {
     }
 
     /// A block of this queue with room for so many bytes.
-    fn block_for(
-        &mut self,
-        len: usize,
-        queue: Queue,
-        now: u64,
-        evicted: &mut Evicted,
-    ) -> Result<u16, Cause> {
+    fn block_for(&mut self, len: usize, queue: Queue, now: u64, evicted: &mut Evicted) -> Result<u16, Cause> {
         let own = len > self.block_len / OWN_BLOCK;
         let wanted = if own { len } else { self.block_len };
         if (wanted + BLOCK_OVERHEAD) as u64 + self.index.heap_bytes() as u64 > self.budget {
@@ -363,9 +357,9 @@ impl Shard {
     }
 
     /// Removes the damaged record that a reader met, if it is still there.
-    pub(super) fn remove_damaged(&mut self, hash: u64, place: Place) {
-        let unsound = self.record(place).is_none_or(|(_, bytes)| !is_sound(bytes));
-        if let Some(position) = self.index.position(hash, place).filter(|_| unsound) {
+    pub(super) fn remove_damaged(&mut self, hash: u64, place: Place, checksum: [u8; 4]) {
+        let same = self.record(place).is_some_and(|(_, bytes)| checksum_of(bytes) == checksum);
+        if let Some(position) = self.index.position(hash, place).filter(|_| same) {
             self.drop_at(position);
             self.tally.damaged += 1;
         }

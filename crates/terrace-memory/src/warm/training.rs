@@ -126,7 +126,8 @@ impl Warm {
                 shard.write().retire(oldest, evicted);
             }
         }
-        let Some(slot) = (1..DICTIONARY_SLOTS as u8).find(|slot| adopted.iter().all(|(other, _)| other != slot))
+        let Some(slot) =
+            (1..DICTIONARY_SLOTS as u8).find(|slot| adopted.iter().all(|(other, _)| other != slot))
         else {
             return false;
         };
@@ -230,7 +231,8 @@ impl Shard {
         let mut from = 0;
         while let Some((next, place)) = self.index.next(from) {
             from = next;
-            let Some((record, bytes)) = self.record(place).filter(|(record, _)| record.dictionary == slot) else {
+            let Some((record, bytes)) = self.record(place).filter(|(record, _)| record.dictionary == slot)
+            else {
                 continue;
             };
             let hash = self.hasher.hash_one(record.key);

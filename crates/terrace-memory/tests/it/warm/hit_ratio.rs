@@ -51,7 +51,13 @@ fn the_same_memory_hits_far_more_when_it_is_warm() {
         }
     }
     let part = |hits: usize| hits as f64 / keys.len() as f64;
-    println!("hits: warm {:.3}, hot {:.3}; entries {} and {}", part(warm_hits), part(hot_hits), warm.len(), hot.len());
+    println!(
+        "hits: warm {:.3}, hot {:.3}; entries {} and {}",
+        part(warm_hits),
+        part(hot_hits),
+        warm.len(),
+        hot.len()
+    );
     assert!(warm.len() * 2 > hot.len() * 5, "{} warm entries, {} hot", warm.len(), hot.len());
     assert!(part(warm_hits) > part(hot_hits) + 0.05);
 }

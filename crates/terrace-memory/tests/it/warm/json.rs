@@ -4,10 +4,10 @@
 //! the number of items, which optional fields there are, some words of free text and an opaque token.
 
 /// SplitMix64.
-pub struct Chance(pub u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -15,48 +15,121 @@ impl Chance {
         z ^ z >> 31
     }
 
-    pub fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
 
-    pub fn of<'a>(&mut self, items: &[&'a str]) -> &'a str {
+    pub(crate) fn of<'a>(&mut self, items: &[&'a str]) -> &'a str {
         items[self.below(items.len() as u64) as usize]
     }
 }
 
 const FIRST: [&str; 24] = [
-    "Ada", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Greta", "Hiro", "Ines", "Jamal", "Katya", "Liam", "Mei",
-    "Nadia", "Oscar", "Priya", "Quentin", "Rosa", "Sven", "Tala", "Umar", "Vera", "Wanda", "Yusuf",
+    "Ada", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Greta", "Hiro", "Ines", "Jamal", "Katya", "Liam",
+    "Mei", "Nadia", "Oscar", "Priya", "Quentin", "Rosa", "Sven", "Tala", "Umar", "Vera", "Wanda", "Yusuf",
 ];
 const LAST: [&str; 24] = [
-    "Abe", "Bianchi", "Costa", "Dubois", "Eriksen", "Fischer", "Garcia", "Haddad", "Ivanov", "Jansen", "Kowalski",
-    "Lopez", "Moreau", "Novak", "Okafor", "Petrov", "Quinn", "Rossi", "Singh", "Tanaka", "Ueda", "Vargas", "Weber",
-    "Zhang",
+    "Abe", "Bianchi", "Costa", "Dubois", "Eriksen", "Fischer", "Garcia", "Haddad", "Ivanov", "Jansen",
+    "Kowalski", "Lopez", "Moreau", "Novak", "Okafor", "Petrov", "Quinn", "Rossi", "Singh", "Tanaka", "Ueda",
+    "Vargas", "Weber", "Zhang",
 ];
 const CITIES: [(&str, &str); 12] = [
-    ("Zürich", "CH"), ("Lyon", "FR"), ("Osaka", "JP"), ("Porto", "PT"), ("Leeds", "GB"), ("Austin", "US"),
-    ("Kraków", "PL"), ("Pune", "IN"), ("Malmö", "SE"), ("Quito", "EC"), ("Perth", "AU"), ("Turin", "IT"),
+    ("Zürich", "CH"),
+    ("Lyon", "FR"),
+    ("Osaka", "JP"),
+    ("Porto", "PT"),
+    ("Leeds", "GB"),
+    ("Austin", "US"),
+    ("Kraków", "PL"),
+    ("Pune", "IN"),
+    ("Malmö", "SE"),
+    ("Quito", "EC"),
+    ("Perth", "AU"),
+    ("Turin", "IT"),
 ];
 const STREETS: [&str; 12] = [
-    "Station Road", "Via Roma", "Rue de la Paix", "Hauptstrasse", "High Street", "Mill Lane", "Calle Mayor",
-    "Elm Avenue", "Ringweg", "Park View", "Harbour Drive", "Old Market",
+    "Station Road",
+    "Via Roma",
+    "Rue de la Paix",
+    "Hauptstrasse",
+    "High Street",
+    "Mill Lane",
+    "Calle Mayor",
+    "Elm Avenue",
+    "Ringweg",
+    "Park View",
+    "Harbour Drive",
+    "Old Market",
 ];
 const PRODUCTS: [&str; 20] = [
-    "wool socks", "desk lamp", "espresso cups", "trail shoes", "notebook A5", "bike pump", "olive oil 1l",
-    "linen shirt", "usb-c cable", "garden shears", "chess set", "rain jacket", "tea sampler", "yoga mat",
-    "ink cartridge", "camp stove", "puzzle 1000", "headphones", "cutting board", "sunscreen 50",
+    "wool socks",
+    "desk lamp",
+    "espresso cups",
+    "trail shoes",
+    "notebook A5",
+    "bike pump",
+    "olive oil 1l",
+    "linen shirt",
+    "usb-c cable",
+    "garden shears",
+    "chess set",
+    "rain jacket",
+    "tea sampler",
+    "yoga mat",
+    "ink cartridge",
+    "camp stove",
+    "puzzle 1000",
+    "headphones",
+    "cutting board",
+    "sunscreen 50",
 ];
 const WORDS: [&str; 40] = [
-    "please", "leave", "parcel", "with", "the", "neighbour", "if", "nobody", "answers", "gift", "wrap", "second",
-    "floor", "ring", "twice", "fragile", "thank", "you", "call", "before", "delivery", "after", "six", "door",
-    "code", "is", "behind", "green", "gate", "invoice", "by", "email", "only", "no", "plastic", "return", "from",
-    "last", "order", "inside",
+    "please",
+    "leave",
+    "parcel",
+    "with",
+    "the",
+    "neighbour",
+    "if",
+    "nobody",
+    "answers",
+    "gift",
+    "wrap",
+    "second",
+    "floor",
+    "ring",
+    "twice",
+    "fragile",
+    "thank",
+    "you",
+    "call",
+    "before",
+    "delivery",
+    "after",
+    "six",
+    "door",
+    "code",
+    "is",
+    "behind",
+    "green",
+    "gate",
+    "invoice",
+    "by",
+    "email",
+    "only",
+    "no",
+    "plastic",
+    "return",
+    "from",
+    "last",
+    "order",
+    "inside",
 ];
 const STATES: [&str; 5] = ["pending", "paid", "packed", "shipped", "delivered"];
 const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// The order with this number.
-pub fn order(number: u64) -> Vec<u8> {
+pub(crate) fn order(number: u64) -> Vec<u8> {
     let mut chance = Chance(number.wrapping_mul(0x0dd0_5eed) ^ 0x5eed);
     let c = &mut chance;
     let (first, last) = (c.of(&FIRST), c.of(&LAST));
@@ -64,15 +137,25 @@ pub fn order(number: u64) -> Vec<u8> {
     let time = |c: &mut Chance| {
         format!(
             "2026-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            1 + c.below(12), 1 + c.below(28), c.below(24), c.below(60), c.below(60), c.below(1000)
+            1 + c.below(12),
+            1 + c.below(28),
+            c.below(24),
+            c.below(60),
+            c.below(60),
+            c.below(1000)
         )
     };
-    let items: Vec<String> = (0..2 + c.below(4))
+    let items: Vec<String> = (0..3 + c.below(4))
         .map(|_| {
             format!(
                 r#"{{"sku":"{}-{:06}","name":"{}","quantity":{},"unit_price":{}.{:02},"discount":{}}}"#,
-                c.of(&["HOM", "SPO", "FOO", "CLO", "ELE"]), c.below(1_000_000), c.of(&PRODUCTS), 1 + c.below(5),
-                1 + c.below(200), c.below(100), c.below(4) * 5
+                c.of(&["HOM", "SPO", "FOO", "CLO", "ELE"]),
+                c.below(1_000_000),
+                c.of(&PRODUCTS),
+                1 + c.below(5),
+                1 + c.below(200),
+                c.below(100),
+                c.below(4) * 5
             )
         })
         .collect();

@@ -37,7 +37,10 @@ fn a_value_that_does_not_fit_is_refused_and_the_older_one_is_gone() {
         assert!(!done.stored && !warm.contains(b"k", 0));
         assert_eq!(done.refused, Some(Cause::TooHeavy));
     }
-    assert!(warm.insert(b"k", &vec![0; 3 << 20], Attributes::default(), 0).stored, "zeros are short when encoded");
+    assert!(
+        warm.insert(b"k", &vec![0; 3 << 20], Attributes::default(), 0).stored,
+        "zeros are short when encoded"
+    );
     assert_eq!(warm.stats().refused, 2);
 }
 

@@ -50,7 +50,12 @@ fn record(kind: u64, number: u64) -> Vec<u8> {
     let mut chance = Chance(number);
     let mut value = String::new();
     for _ in 0..12 {
-        value.push_str(&format!("{:016x}{:08x}={:04};", names.next(), names.below(1 << 32), chance.below(10_000)));
+        value.push_str(&format!(
+            "{:016x}{:08x}={:04};",
+            names.next(),
+            names.below(1 << 32),
+            chance.below(10_000)
+        ));
     }
     value.into_bytes()
 }
