@@ -203,7 +203,7 @@ fn hit_ratios(plan: &Plan, report: &mut Report) -> Result<(), Failure> {
 
 fn noise(key: u64) -> Vec<u8> {
     let mut chance = json::Chance(key);
-    (0..139).flat_map(|_| chance.next().to_le_bytes()).collect()
+    (0..order(key).len()).map(|_| chance.next() as u8).collect()
 }
 
 fn replay_warm(keys: &[u64], capacity: u64, value: impl Fn(u64) -> Vec<u8>) -> Vec<f64> {

@@ -82,7 +82,7 @@ impl Index {
     }
 
     fn home(&self, short: u64) -> usize {
-        (short * self.homes as u64 >> HASH_BITS) as usize
+        ((short * self.homes as u64) >> HASH_BITS) as usize
     }
 
     /// The entries whose hash agrees as far as the table knows it: their positions and places.

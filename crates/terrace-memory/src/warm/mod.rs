@@ -20,6 +20,7 @@ mod choice;
 #[cfg(test)]
 mod damage;
 mod evicted;
+mod ghosts;
 mod index;
 mod reclaim;
 mod record;

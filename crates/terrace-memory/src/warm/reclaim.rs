@@ -95,6 +95,9 @@ impl Shard {
             } else {
                 let cause = if dead { Cause::Expired } else { Cause::Capacity };
                 self.tally.left(cause);
+                if queue == Queue::Probation && !dead {
+                    self.ghosts.remember(hash);
+                }
                 let with = self.dictionaries.get(usize::from(dictionary)).and_then(Option::as_ref);
                 evicted.push(bytes, base, cause, with);
             }

@@ -10,6 +10,7 @@ use terrace_envelope::codec::Dictionary;
 
 use super::block::{Block, Log, Queue};
 use super::evicted::Evicted;
+use super::ghosts::Ghosts;
 use super::index::{Index, MAX_BLOCK_LEN, MAX_BLOCKS, Place};
 use super::record::{DICTIONARY_SLOTS, Record, checksum_of};
 use super::stats::Tally;
@@ -33,6 +34,7 @@ pub(super) type Dictionaries = [Option<Arc<Dictionary>>; DICTIONARY_SLOTS];
 
 pub(super) struct Shard {
     pub(super) index: Index,
+    pub(super) ghosts: Ghosts,
     pub(super) blocks: Vec<Block>,
     /// Numbers of blocks that are not in use.
     pub(super) free: Vec<u16>,
@@ -78,6 +80,7 @@ impl Shard {
     pub(super) fn new(budget: u64, hasher: RandomHash) -> Self {
         Shard {
             index: Index::default(),
+            ghosts: Ghosts::default(),
             blocks: Vec::new(),
             free: Vec::new(),
             probation: Log::default(),
@@ -98,7 +101,8 @@ impl Shard {
 
     /// The bytes it holds on the heap; where vectors may hold a little less, their upper bound.
     pub(super) fn weight(&self) -> u64 {
-        (self.block_bytes + self.index.heap_bytes() + self.blocks.len() * BLOCK_OVERHEAD) as u64
+        let table = self.index.heap_bytes() + self.ghosts.heap_bytes();
+        (self.block_bytes + table + self.blocks.len() * BLOCK_OVERHEAD) as u64
     }
 
     /// What the active blocks and the spare one have left.
@@ -171,6 +175,8 @@ impl Shard {
             }
             (uses, queue) = (old_uses, old_queue);
             self.drop_at(position);
+        } else if self.ghosts.recall(hash) {
+            queue = Queue::Main;
         }
         while !self.place(hash, record, queue, uses, now, evicted).map_err(Refusal::Cause)? {}
         if let Some(count) = self.encoded_with.get_mut(usize::from(record.dictionary)) {
@@ -212,12 +218,13 @@ impl Shard {
 
     fn grow_index(&mut self, slots: usize, now: u64, evicted: &mut Evicted) -> Result<(), Cause> {
         // The old table is there until the new one is filled, so there must be room for both.
-        let bytes = slots * 8 + slots;
+        let bytes = slots * 8 + 2 * slots;
         if !self.make_room(bytes, now, evicted) {
             return Err(Cause::TooHeavy);
         }
         if self.index.growth().is_some() || self.index.positions() < slots {
             self.index.grow(slots);
+            self.ghosts.resize(self.index.positions());
         }
         Ok(())
     }
