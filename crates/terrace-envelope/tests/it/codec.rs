@@ -11,7 +11,10 @@ fn record(number: u32) -> Vec<u8> {
     let mixed = number.wrapping_mul(0x9e37_79b9);
     format!(
         r#"{{"id":{number},"name":"customer {}","balance":{}.{:02},"active":{}}}"#,
-        mixed % 1000, mixed >> 20, mixed % 100, mixed % 2 == 0
+        mixed % 1000,
+        mixed >> 20,
+        mixed % 100,
+        mixed.is_multiple_of(2)
     )
     .into_bytes()
 }

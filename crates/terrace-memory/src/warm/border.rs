@@ -59,7 +59,7 @@ pub struct Evidence {
 /// The least hits on both sides together that a verdict is based on.
 const LEAST_HITS: u64 = 64;
 
-/// The estimator; see the [module](self).
+/// Estimates which side of the border between hot and warm should grow, from ghosts of what has just left each.
 #[derive(Debug)]
 pub struct Border {
     step: u64,

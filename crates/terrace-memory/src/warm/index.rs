@@ -140,6 +140,16 @@ impl Index {
         }
     }
 
+    /// Whether less than half of a table that is worth the trouble is used.
+    pub(super) fn is_sparse(&self) -> bool {
+        self.homes > 64 && self.len < self.homes / 2
+    }
+
+    /// Rebuilds the table with room for a few more entries than it has.
+    pub(super) fn shrink(&mut self) {
+        self.grow(slots_for(self.len + self.len / 8 + 16));
+    }
+
     fn rebuild(&mut self, homes: usize) -> bool {
         let mut next = Index { slots: Vec::new(), homes, len: self.len };
         let slots = slots_for(homes);

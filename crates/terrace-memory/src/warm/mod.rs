@@ -8,11 +8,11 @@
 //! stores each exactly; slabs with classes a quarter apart lose a tenth of the memory, and every change of the
 //! lengths strands some. What a log costs, the copying of entries that stay, is a memory copy here.
 //!
-//! - [`index`]: the table, 9 bytes an entry.
-//! - [`record`]: an entry's bytes, with a checksum.
-//! - [`block`], [`reclaim`]: blocks, two logs of them, and which block is emptied.
-//! - [`choice`], [`training`]: how values are encoded.
-//! - [`border`]: how much of the memory should be warm.
+//! - `index.rs`: the table, 9 bytes an entry; `ghosts.rs`, one byte more.
+//! - `record.rs`: an entry's bytes, with a checksum.
+//! - `block.rs`, `reclaim.rs`: blocks, two logs of them, and which block is emptied.
+//! - `choice.rs`, `training.rs`: how values are encoded.
+//! - `border.rs`: how much of the memory should be warm.
 
 mod block;
 mod border;
@@ -146,7 +146,7 @@ pub struct Inserted {
     pub evicted: Evicted,
 }
 
-/// Encoded entries in dense memory; see the [module](self).
+/// Encoded entries in dense memory; see the module's description.
 pub struct Warm {
     shards: Box<[RwLock<Shard>]>,
     hasher: RandomHash,
@@ -453,7 +453,7 @@ impl Warm {
 
     /// Changes the capacity. What no longer fits comes back.
     ///
-    /// The number of shards stays what it was, and a shard ends at 1 GiB: [`capacity`](Warm::capacity) tells
+    /// Blocks that are there keep their length. The number of shards stays what it was, and a shard ends at 1 GiB: [`capacity`](Warm::capacity) tells
     /// what it is now.
     pub fn set_capacity(&self, capacity: u64, now: u64) -> Evicted {
         let mut evicted = Evicted::default();

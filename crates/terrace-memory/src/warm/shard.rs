@@ -116,10 +116,17 @@ impl Shard {
     pub(super) fn set_budget(&mut self, budget: u64, now: u64, evicted: &mut Evicted) {
         self.budget = budget;
         self.block_len = block_len(budget);
-        self.make_room(0, now, evicted);
-        if self.weight() > self.budget {
-            // What is left is an index and a table of blocks that have room for many more.
-            self.clear();
+        while self.weight() > self.budget {
+            if self.index.is_sparse() {
+                self.index.shrink();
+                self.ghosts.resize(self.index.positions());
+            } else if let Some(spare) = self.spare.take() {
+                self.block_bytes -= spare.capacity();
+            } else if !self.reclaim(now, evicted) {
+                // All entries have left; only the tables are still as large as they were.
+                self.clear();
+                break;
+            }
         }
     }
 

@@ -103,3 +103,22 @@ fn the_dead_are_never_served_and_give_their_memory_back() {
     let done = warm.insert(b"k", b"dead on arrival", dead, 5000);
     assert_eq!((done.stored, done.refused), (false, Some(Cause::Expired)));
 }
+
+#[test]
+fn a_much_smaller_capacity_keeps_what_fits_and_tells_what_left() {
+    let warm = Warm::new(Config::bytes(16 << 20).shards(1));
+    for number in 0..20_000_u64 {
+        assert!(warm.insert(&number.to_le_bytes(), &order(number)[..300], Attributes::default(), 0).stored);
+    }
+    let mut left = 0;
+    for capacity in [4 << 20, 1 << 20, 100_000, 400] {
+        left += warm.set_capacity(capacity, 0).len();
+        assert!(warm.weight() <= capacity);
+        assert_eq!(warm.len() + left, 20_000);
+        // A block keeps the length it was made with: 256 KiB here.
+        assert!(capacity < 1 << 20 || warm.weight() > capacity * 3 / 4, "{} of {capacity}", warm.weight());
+    }
+    assert!(warm.is_empty());
+    let _ = warm.set_capacity(16 << 20, 0);
+    assert!(warm.insert(b"k", b"again", Attributes::default(), 0).stored);
+}
