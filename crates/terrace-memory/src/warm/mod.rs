@@ -17,8 +17,10 @@
 mod block;
 mod border;
 mod choice;
+mod config;
 #[cfg(test)]
 mod damage;
+mod entry;
 mod evicted;
 mod ghosts;
 mod index;
@@ -37,114 +39,18 @@ use terrace_envelope::Compression;
 use terrace_envelope::codec::Coder;
 
 pub use border::{Border, Costs, Evidence, Verdict};
+pub use config::Config;
+pub use entry::{Attributes, Found, Inserted};
 pub use evicted::{Evicted, EvictedEntry};
 pub use stats::Stats;
 pub use training::Trained;
 
 use self::choice::Choice;
+use self::config::MOST_PER_SHARD;
 use self::record::{Record, checksum_of, is_sound};
 use self::shard::{Refusal, Shard};
 use self::training::Trainings;
 use crate::{Cause, RandomHash};
-
-/// A shard has at least this much memory unless told otherwise: it should hold thousands of entries.
-const LEAST_PER_SHARD: u64 = 4 << 20;
-
-/// A shard has at most this much, because of the numbers in its index.
-const MOST_PER_SHARD: u64 = 512 << 20;
-
-const MAX_SHARDS: usize = 4096;
-
-/// How a warm engine is sized. Begin with [`Config::bytes`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// The memory of entries, index and dictionaries together, in bytes. 0 stores nothing.
-    pub capacity: u64,
-    /// How many shards share it, rounded up to a power of two. `None` chooses four per processor, but fewer
-    /// for a small engine. There are always as many as 512 MiB a shard demand.
-    pub shards: Option<usize>,
-    /// The longest value that is stored, in bytes before it is encoded; and the longest that is ever decoded.
-    pub max_value: usize,
-    /// The key of the hash function, for replays that must repeat exactly; `None` is a random one.
-    pub seed: Option<u64>,
-}
-
-impl Config {
-    /// An engine of this many bytes, for values of at most 64 MiB.
-    #[must_use]
-    pub fn bytes(capacity: u64) -> Self {
-        Config { capacity, shards: None, max_value: 64 << 20, seed: None }
-    }
-
-    /// The same with a given number of shards.
-    #[must_use]
-    pub fn shards(mut self, shards: usize) -> Self {
-        self.shards = Some(shards);
-        self
-    }
-
-    /// The same with another limit for the length of a value.
-    #[must_use]
-    pub fn max_value(mut self, bytes: usize) -> Self {
-        self.max_value = bytes;
-        self
-    }
-
-    /// The same with a fixed key of the hash function.
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
-        self
-    }
-
-    fn shard_count(&self) -> usize {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let useful = usize::try_from(self.capacity / LEAST_PER_SHARD).unwrap_or(MAX_SHARDS);
-        let useful = if useful == 0 { 1 } else { 1 << useful.ilog2() };
-        let wanted = self.shards.unwrap_or_else(|| (processors * 4).next_power_of_two().min(useful));
-        let least = usize::try_from(self.capacity.div_ceil(MOST_PER_SHARD)).unwrap_or(MAX_SHARDS);
-        wanted.max(least).clamp(1, MAX_SHARDS).next_power_of_two()
-    }
-}
-
-/// What is stored with a value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Attributes<'a> {
-    /// From this millisecond on (of the caller's scale) the entry is never returned again.
-    pub expires_at: Option<u64>,
-    /// Orders the writes of a key. 0 is none and takes no room.
-    pub version: u64,
-    /// Whatever the caller wants back with the value without decoding it, such as tags. Empty takes no room.
-    pub attached: &'a [u8],
-}
-
-/// What [`Warm::get`] found. It has appended the value to the caller's buffer, and behind it what was attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// The length of the value in bytes.
-    pub len: usize,
-    /// The length of what was attached to it.
-    pub attached_len: usize,
-    /// The version it was stored with.
-    pub version: u64,
-    /// When it expires, if it does.
-    pub expires_at: Option<u64>,
-}
-
-/// What an insertion did.
-#[derive(Debug, Default)]
-#[must_use = "entries that were evicted come back here and nowhere else"]
-pub struct Inserted {
-    /// Whether the value is now in the engine.
-    pub stored: bool,
-    /// Why not. The key holds nothing then, because an older value would be stale. `None` and not stored: the
-    /// key has a value that is as new.
-    pub refused: Option<Cause>,
-    /// The key had a value before, and no longer has it.
-    pub replaced: bool,
-    /// What had to leave. Empty (and not allocated) if nothing did.
-    pub evicted: Evicted,
-}
 
 /// Encoded entries in dense memory; see the module's description.
 pub struct Warm {
