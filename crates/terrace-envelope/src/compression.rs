@@ -1,9 +1,10 @@
 //! Making a payload smaller, and restoring it without trusting what it says about itself.
 //!
-//! LZ4's block format is the one algorithm of format 1: pure Rust, and fast enough that reading a compressed
+//! LZ4's block format is what [`seal`](crate::seal) writes: pure Rust, and fast enough that reading a compressed
 //! entry costs less than fetching the bytes it saves. The envelope knows the uncompressed length, so the
 //! block carries no length of its own and the output is allocated once, exactly.
 
+#[cfg(feature = "lz4")]
 use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
 
 use crate::{Error, Result};
@@ -29,7 +30,7 @@ impl Compress {
         match self {
             Self::Never => false,
             Self::Always => true,
-            Self::Auto { min_size } => len >= min_size && len > 0,
+            Self::Auto { min_size } => cfg!(feature = "lz4") && len >= min_size && len > 0,
         }
     }
 
@@ -52,10 +53,16 @@ pub enum Compression {
     None,
     /// An LZ4 block without a dictionary.
     Lz4,
+    /// A Zstandard frame. The [codec](crate::codec) makes and reads it, with a dictionary or without; an
+    /// envelope of format 1 does not.
+    Zstd,
 }
 
 /// LZ4's number in the envelope.
 const LZ4_ID: u8 = 1;
+
+/// The number that is kept for Zstandard.
+const ZSTD_ID: u8 = 2;
 
 impl Compression {
     /// The number in the envelope, of an algorithm that stands in the compression section.
@@ -63,6 +70,7 @@ impl Compression {
         match self {
             Self::None => 0,
             Self::Lz4 => LZ4_ID,
+            Self::Zstd => ZSTD_ID,
         }
     }
 
@@ -77,6 +85,7 @@ impl Compression {
 /// Appends the LZ4 block of `payload` to `out` and returns its length.
 ///
 /// On an error `out` may have grown; the caller, who knows where the envelope begins, cuts it back.
+#[cfg(feature = "lz4")]
 pub(crate) fn compress_lz4(payload: &[u8], out: &mut Vec<u8>) -> Result<usize> {
     let start = out.len();
     out.resize(start + get_maximum_output_size(payload.len()), 0);
@@ -91,6 +100,7 @@ pub(crate) fn compress_lz4(payload: &[u8], out: &mut Vec<u8>) -> Result<usize> {
 ///
 /// `len` is checked against what LZ4 can produce at best from a block of this size before it is allocated, so
 /// a tiny block cannot ask for much; the caller has checked it against its own limit.
+#[cfg(feature = "lz4")]
 pub(crate) fn decompress_lz4(block: &[u8], len: usize) -> Result<Vec<u8>> {
     // One byte of a block stands for at most 255 bytes of output, in the tail of a long match.
     if len > block.len().saturating_mul(255) {
@@ -104,7 +114,19 @@ pub(crate) fn decompress_lz4(block: &[u8], len: usize) -> Result<Vec<u8>> {
     }
 }
 
-#[cfg(test)]
+/// As with the feature `lz4`, which this build lacks.
+#[cfg(not(feature = "lz4"))]
+pub(crate) fn compress_lz4(_payload: &[u8], _out: &mut Vec<u8>) -> Result<usize> {
+    Err(Error::Compression("LZ4 was left out of this build"))
+}
+
+/// As with the feature `lz4`, which this build lacks.
+#[cfg(not(feature = "lz4"))]
+pub(crate) fn decompress_lz4(_block: &[u8], _len: usize) -> Result<Vec<u8>> {
+    Err(Error::Compression("LZ4 was left out of this build"))
+}
+
+#[cfg(all(test, feature = "lz4"))]
 mod tests {
     use super::*;
 

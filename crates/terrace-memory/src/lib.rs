@@ -22,6 +22,7 @@ mod stats;
 mod sweep;
 mod sync;
 mod table;
+pub mod warm;
 mod wheel;
 mod write;
 

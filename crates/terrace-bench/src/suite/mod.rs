@@ -3,6 +3,7 @@
 mod memory;
 mod server;
 mod tiers;
+mod warm;
 
 use std::path::PathBuf;
 
@@ -36,6 +37,7 @@ pub(crate) enum Suite {
     Memory,
     Server,
     Tiers,
+    Warm,
 }
 
 /// Suites that measure what has not been built yet.
@@ -47,11 +49,12 @@ pub(crate) fn parse(name: &str) -> Result<Suite, String> {
         "memory" => Ok(Suite::Memory),
         "server" => Ok(Suite::Server),
         "tiers" => Ok(Suite::Tiers),
+        "warm" => Ok(Suite::Warm),
         _ if LATER.contains(&name) => {
-            Err("this suite comes later, with what it measures; now there are memory, server and tiers"
+            Err("this suite comes later, with what it measures; now there are memory, server, tiers and warm"
                 .into())
         }
-        _ => Err("there is no such suite; there are memory, server and tiers".into()),
+        _ => Err("there is no such suite; there are memory, server, tiers and warm".into()),
     }
 }
 
@@ -61,6 +64,7 @@ impl Suite {
             Self::Memory => "memory",
             Self::Server => "server",
             Self::Tiers => "tiers",
+            Self::Warm => "warm",
         }
     }
 
@@ -69,6 +73,7 @@ impl Suite {
             Self::Memory => memory::run(plan, report),
             Self::Server => server::run(plan, report),
             Self::Tiers => tiers::run(plan, report),
+            Self::Warm => warm::run(plan, report),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What an envelope promises, tried from outside.
 
 mod allocation;
+#[cfg(all(feature = "lz4", feature = "zstd"))]
+mod codec;
 mod damage;
 mod drawing;
 mod fixture;

@@ -25,3 +25,4 @@ mod policies;
 mod schedules;
 #[cfg(not(shuttle))]
 mod walking;
+mod warm;
