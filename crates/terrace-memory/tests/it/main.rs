@@ -25,4 +25,5 @@ mod policies;
 mod schedules;
 #[cfg(not(shuttle))]
 mod walking;
+#[cfg(not(shuttle))]
 mod warm;
