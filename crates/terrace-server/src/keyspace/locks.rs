@@ -15,7 +15,8 @@ use foldhash::fast::RandomState;
 use terrace_store::Key;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-const STRIPES: usize = 1024;
+/// Enough that two runs of a pipeline, of sixteen keys each, seldom share one.
+const STRIPES: usize = 8192;
 
 /// How often a busy lock is tried before its waiter sleeps.
 const SPINS: usize = 30;

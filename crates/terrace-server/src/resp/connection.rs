@@ -141,20 +141,18 @@ impl Line {
         let server = Arc::clone(&self.server);
         let mut begin = self.output.place();
         let (mut answered, mut index, count) = (0, 0, self.parser.count());
-        // The locks that the next requests share, and the index of the first that does not.
-        let mut shared: Option<(Guard<'_>, usize)> = None;
+        // The locks that requests share, and the index of the first that does not.
+        let (mut shared, mut end): (Option<Guard<'_>>, usize) = (None, 0);
         while index < count {
-            if shared.as_ref().is_none_or(|(_, end)| *end <= index) {
+            if index >= end {
                 drop(shared.take());
                 let requests = self.parser.requests_from(&self.input, index);
-                shared = lock_run(&server, &self.session, requests).await;
-                if let Some((_, end)) = &mut shared {
-                    *end += index;
-                }
+                let run = lock_run(&server, &self.session, requests).await;
+                (shared, end) = (run.guard, index + run.length);
             }
             // What was sent before this request arrived is received before its reply.
             self.session.take_messages(&mut self.output);
-            let run = self.step(index, shared.as_ref().map(|(_, end)| *end)).await;
+            let run = self.step(index, shared.as_ref().map(|_| end)).await;
             index += run;
             answered += run;
             self.session.take_messages(&mut self.output);
@@ -171,7 +169,7 @@ impl Line {
                 break;
             }
             if self.output.len() >= BACKPRESSURE {
-                drop(shared.take());
+                (shared, end) = (None, index);
                 if !self.commit(begin, answered).await || !self.drain().await {
                     return false;
                 }

@@ -20,15 +20,26 @@ use crate::keyspace::Guard;
 /// How many requests share a set of locks at most: others wait for the whole of it.
 pub(super) const LONGEST: usize = 32;
 
-/// Takes the locks of the requests with which `requests` begins, as many as can share a set, and returns how many
-/// they are. `None` if there are not two, or nothing to lock.
+/// Requests that follow each other, and the locks of their keys if they are to share them.
+pub(super) struct Run<'s> {
+    pub(super) guard: Option<Guard<'s>>,
+    pub(super) length: usize,
+}
+
+impl Run<'_> {
+    /// One request, which takes its own locks.
+    const SINGLE: Self = Run { guard: None, length: 1 };
+}
+
+/// The run with which `requests` begins. Its locks are taken together if that helps; if not, it need not be looked
+/// at again.
 pub(super) async fn lock_run<'s, 'r>(
     server: &'s Server,
     session: &Session,
     requests: impl Iterator<Item = Request<'r>>,
-) -> Option<(Guard<'s>, usize)> {
+) -> Run<'s> {
     if !is_plain(server, session) {
-        return None;
+        return Run::SINGLE;
     }
     let mut written = Vec::new();
     let (mut length, mut depends) = (0, false);
@@ -41,14 +52,15 @@ pub(super) async fn lock_run<'s, 'r>(
         }
     }
     let locks = &server.keyspace.locks;
-    match written.len() {
-        _ if length < 2 => None,
+    let guard = match written.len() {
+        _ if length < 2 => return Run::SINGLE,
         0 => None,
-        _ if depends => Some((locks.many_named(written, false).await, length)),
+        _ if depends => Some(locks.many_named(written, false).await),
         // Those hinder each other only if they are to be one write.
-        2.. if server.keyspace.prefers_batches() => Some((locks.many_shared_named(written).await, length)),
+        2.. if server.keyspace.prefers_batches() => Some(locks.many_shared_named(written).await),
         _ => None,
-    }
+    };
+    Run { guard, length }
 }
 
 /// Whether the next requests of this connection do what they say, and at once.

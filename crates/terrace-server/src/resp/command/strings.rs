@@ -85,22 +85,22 @@ pub(super) const COMMANDS: &[Command] = &[
         .takes("key")
         .key(1, "RW access update")
         .about("1.0.0", "O(1)", "Adds one to the integer of a key")
-        .later(|call| Box::pin(number::incr(call))),
+        .either(number::add_now, |call| Box::pin(number::add(call))),
     Command::new("decr", 2, "write denyoom fast", "write string fast")
         .takes("key")
         .key(1, "RW access update")
         .about("1.0.0", "O(1)", "Takes one from the integer of a key")
-        .later(|call| Box::pin(number::decr(call))),
+        .either(number::add_now, |call| Box::pin(number::add(call))),
     Command::new("incrby", 3, "write denyoom fast", "write string fast")
         .takes("key increment:integer")
         .key(1, "RW access update")
         .about("1.0.0", "O(1)", "Adds an integer to the integer of a key")
-        .later(|call| Box::pin(number::incrby(call))),
+        .either(number::add_now, |call| Box::pin(number::add(call))),
     Command::new("decrby", 3, "write denyoom fast", "write string fast")
         .takes("key decrement:integer")
         .key(1, "RW access update")
         .about("1.0.0", "O(1)", "Takes an integer from the integer of a key")
-        .later(|call| Box::pin(number::decrby(call))),
+        .either(number::add_now, |call| Box::pin(number::add(call))),
     Command::new("incrbyfloat", 3, "write denyoom fast", "write string fast")
         .takes("key increment:double")
         .key(1, "RW access update")
