@@ -31,6 +31,10 @@ pub(crate) mod flag {
     pub(crate) const PINNED: u8 = 4;
     /// It may expire.
     pub(crate) const TIMED: u8 = 8;
+    /// Its priority is low.
+    pub(crate) const LOW: u8 = 16;
+    /// Its priority is high.
+    pub(crate) const HIGH: u8 = 32;
 }
 
 /// The place of one entry.

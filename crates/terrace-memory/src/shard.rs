@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::cell::{Pair, flag};
 use crate::core::{Core, Limits};
-use crate::entry::{Cause, Meta};
-use crate::eviction::{Hits, Marks, Policy, Setup};
+use crate::entry::{Cause, Meta, Priority};
+use crate::eviction::{Hits, Marks, Policy, Ranked, Setup, Standing};
 use crate::flight::Flights;
 use crate::names::Names;
 use crate::readers::Readers;
@@ -42,7 +42,7 @@ pub(crate) struct Writers<K, V, P> {
 /// What is under the lock.
 pub(crate) struct State<K, V, P> {
     pub(crate) space: Space<K, V>,
-    pub(crate) policy: P,
+    pub(crate) policy: Ranked<P>,
     pub(crate) wheel: Wheel,
     pub(crate) names: Names,
     pub(crate) flights: Flights,
@@ -69,7 +69,7 @@ impl<K, V, P: Policy> Shard<K, V, P> {
             Core::new(readers.clone(), (plan.expected, plan.exact), plan.usual_weight, plan.limits);
         let state = State {
             space,
-            policy: P::new(plan.setup, shared),
+            policy: Ranked::new(P::new(plan.setup, shared)),
             wheel: Wheel::default(),
             names: Names::default(),
             flights: Flights::default(),
@@ -139,6 +139,7 @@ pub(crate) struct Incoming<K, V> {
     pub(crate) pair: Pair<K, V>,
     pub(crate) weight: u32,
     pub(crate) pinned: bool,
+    pub(crate) priority: Priority,
     pub(crate) lifetime: Lifetime,
 }
 
@@ -161,7 +162,7 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
     }
 
     /// Runs the policy with the marks it needs.
-    fn with_policy<R>(&mut self, work: impl FnOnce(&mut P, &CellMarks<'_, K, V>, &Names) -> R) -> R {
+    fn with_policy<R>(&mut self, work: impl FnOnce(&mut Ranked<P>, &CellMarks<'_, K, V>, &Names) -> R) -> R {
         let State { policy, names, .. } = &mut *self.state;
         work(policy, &CellMarks { core: self.core, names }, names)
     }
@@ -180,10 +181,12 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
     pub(crate) fn add(&mut self, new: Incoming<K, V>, now: u64) -> Result<(), Pair<K, V>> {
         self.grow();
         let Some(number) = self.core.take_cell(&mut self.state.space) else { return Err(new.pair) };
-        let (hash, weight) = (new.hash, new.weight);
+        let (hash, weight, priority) = (new.hash, new.weight, new.priority);
         self.fill(number, new, 0, now);
         if !self.core.slab.cell(number).is(flag::PINNED) {
-            self.with_policy(|policy, marks, names| policy.insert(names.slot(number), hash, weight, marks));
+            self.with_policy(|policy, marks, names| {
+                policy.insert(Standing { slot: names.slot(number), hash, weight, priority }, marks);
+            });
         }
         self.core.table(&self.state.space).insert(index_hash(hash), number);
         self.state.weight += u64::from(weight);
@@ -195,7 +198,7 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
     /// released.
     pub(crate) fn replace(&mut self, old: u32, new: Incoming<K, V>, now: u64) -> Result<(), Pair<K, V>> {
         let Some(number) = self.core.take_cell(&mut self.state.space) else { return Err(new.pair) };
-        let (hash, weight, pinned) = (new.hash, new.weight, new.pinned);
+        let Incoming { hash, weight, pinned, priority, .. } = new;
         let cell = self.core.slab.cell(old);
         let (was_pinned, before) = (cell.is(flag::PINNED), self.core.slab.weight(old));
         if cell.is(flag::TIMED) {
@@ -209,11 +212,11 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
         self.state.weight = self.state.weight - u64::from(before) + u64::from(weight);
         self.with_policy(|policy, marks, names| {
             let slot = names.slot(number);
+            let standing = Standing { slot, hash, weight, priority };
             match (was_pinned, pinned) {
-                (false, false) if before == weight => {}
-                (false, false) => policy.reweigh(slot, weight),
+                (false, false) => policy.replaced(standing, before, marks),
                 (false, true) => policy.remove(slot, marks),
-                (true, false) => policy.insert(slot, hash, weight, marks),
+                (true, false) => policy.insert(standing, marks),
                 (true, true) => {}
             }
         });
@@ -225,11 +228,16 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
         self.core.slab.set_weight(number, new.weight);
         let pinned = if new.pinned { flag::PINNED } else { 0 };
         let timed = if new.lifetime.ends() { flag::TIMED } else { 0 };
+        let priority = match new.priority {
+            Priority::Low => flag::LOW,
+            Priority::Normal => 0,
+            Priority::High => flag::HIGH,
+        };
         if timed != 0 {
             let (columns, place) = self.core.slab.columns(number);
             columns.set_lifetime(place, new.lifetime, now);
         }
-        self.core.fill(number, new.pair, index_hash(new.hash), mark, flag::LIVE | pinned | timed);
+        self.core.fill(number, new.pair, index_hash(new.hash), mark, flag::LIVE | pinned | timed | priority);
         if timed != 0 {
             let State { wheel, .. } = &mut *self.state;
             wheel.arm(&self.core.slab, number, now);
@@ -290,7 +298,8 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
         if let Some(dead) = self.expire(now, &mut steps) {
             return Some(dead);
         }
-        let slot = self.with_policy(|policy, marks, _| policy.victim(marks))?;
+        let held = self.state.weight;
+        let slot = self.with_policy(|policy, marks, _| policy.victim(held, marks))?;
         let number = self.state.names.cell(slot);
         Some((number, self.dead(number, now).unwrap_or(Cause::Capacity)))
     }
@@ -384,5 +393,10 @@ pub(crate) fn meta<K, V>(core: &Core<K, V>, number: u32) -> Meta {
         expires_at: lifetime.expires_at,
         idle: lifetime.idle,
         pinned: cell.is(flag::PINNED),
+        priority: match (cell.is(flag::LOW), cell.is(flag::HIGH)) {
+            (true, _) => Priority::Low,
+            (_, true) => Priority::High,
+            _ => Priority::Normal,
+        },
     }
 }

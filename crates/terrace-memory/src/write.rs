@@ -310,7 +310,8 @@ where
     ) -> Result<(), Pair<K, V>> {
         let Offer { hash, pair, options, now } = offer;
         let lifetime = Lifetime { expires_at: options.expires_at, idle: options.idle };
-        let new = Incoming { hash, pair, weight, pinned: options.pinned, lifetime };
+        let new =
+            Incoming { hash, pair, weight, pinned: options.pinned, priority: options.priority, lifetime };
         match found {
             Some(number) => {
                 locked.replace(number, new, now)?;

@@ -3,6 +3,7 @@
 //! Decision: an entry stands in at most one queue, so one byte a slot says which, and 0 says that the slot is
 //! not known at all. Calls that name a slot the policy does not know then fall out here, once for all policies.
 
+use super::Marks;
 use super::queue::{Links, Queue};
 use crate::slab::cover;
 
@@ -72,6 +73,20 @@ impl<const N: usize> Queues<N> {
         let slot = self.tail(queue)?;
         self.unlink(slot);
         Some(slot)
+    }
+
+    /// Takes the oldest entry that is not marked out of a queue; those that are go to its head, without their mark.
+    pub(super) fn pop_unused<M: Marks>(&mut self, queue: usize, marks: &M) -> Option<u32> {
+        // After one round every mark is clear, but for those of hits at this very moment.
+        for _ in 0..self.len(queue) {
+            let slot = self.tail(queue)?;
+            if marks.get(slot) == 0 {
+                break;
+            }
+            marks.set(slot, 0);
+            self.promote(queue, slot);
+        }
+        self.pop_tail(queue)
     }
 
     pub(super) fn reweigh(&mut self, slot: u32, weight: u32) {

@@ -21,6 +21,8 @@ mod load;
 mod model;
 #[cfg(not(shuttle))]
 mod policies;
+#[cfg(not(shuttle))]
+mod priority;
 #[cfg(shuttle)]
 mod schedules;
 #[cfg(not(shuttle))]

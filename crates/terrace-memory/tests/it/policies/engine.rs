@@ -1,10 +1,16 @@
 //! Every policy inside the engine: whatever it chooses, the books balance and the weight stays within capacity.
 
-use terrace_memory::eviction::{
-    AdaptiveReplacement, ClimbingWTinyLfu, Clock, Fifo, Gdsf, Hyperbolic, Lecar, Lfu, Lirs, Lru, Policy,
-    Qdlp, Random, S3Fifo, Sieve, Slru, TwoQ, WTinyLfu,
-};
-use terrace_memory::{Config, Memory, Options, RandomHash};
+use terrace_memory::eviction::Policy;
+use terrace_memory::{Config, Memory, Options, Priority, RandomHash};
+
+/// Mostly normal.
+fn any_of(chance: u64) -> Priority {
+    match chance {
+        0 => Priority::Low,
+        1 => Priority::High,
+        _ => Priority::Normal,
+    }
+}
 
 /// Gets, inserts of all weights, pins, removals, changes of capacity and clearing, in one shard or several.
 fn keeps_books<P: Policy>(shards: usize) {
@@ -22,7 +28,12 @@ fn keeps_books<P: Policy>(shards: usize) {
             1 if turn % 7 == 0 => drop(cache.clear()),
             2..30 => drop(cache.remove(&key, 0)),
             30..500 => {
-                let options = Options { weight: next(6), pinned: next(200) == 0, ..Options::default() };
+                let options = Options {
+                    weight: next(6),
+                    pinned: next(200) == 0,
+                    priority: any_of(next(30)),
+                    ..Options::default()
+                };
                 drop(cache.insert(key, turn, options, 0));
             }
             _ => drop(cache.get(&key, 0)),
@@ -41,33 +52,9 @@ fn keeps_books<P: Policy>(shards: usize) {
     assert!(cache.weight() > 250, "{} holds only {}", P::NAME, cache.weight());
 }
 
-macro_rules! keep_books {
-    ($($name:ident: $policy:ty),* $(,)?) => {
-        $(#[test]
-        fn $name() {
-            keeps_books::<$policy>(1);
-            keeps_books::<$policy>(4);
-        })*
-    };
+fn keeps_books_in_one_shard_and_in_several<P: Policy>() {
+    keeps_books::<P>(1);
+    keeps_books::<P>(4);
 }
 
-keep_books! {
-    arc: AdaptiveReplacement,
-    climbing: ClimbingWTinyLfu,
-    clock: Clock,
-    fifo: Fifo,
-    gdsf: Gdsf,
-    hyperbolic: Hyperbolic,
-    lecar: Lecar,
-    lfu: Lfu,
-    lirs: Lirs,
-    lru: Lru,
-    qdlp: Qdlp,
-    random: Random,
-    s3fifo: S3Fifo,
-    sieve: Sieve,
-    slru: Slru,
-    two_q: TwoQ,
-    wtinylfu: WTinyLfu<1>,
-    wtinylfu_of_a_fifth: WTinyLfu<20>,
-}
+crate::policies::with_every_policy!(keeps_books_in_one_shard_and_in_several);

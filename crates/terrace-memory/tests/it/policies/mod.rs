@@ -10,6 +10,42 @@ mod lirs;
 mod queues;
 mod tiny;
 
+/// A module of tests, one for each policy: `check::<P>()`.
+macro_rules! with_every_policy {
+    ($check:ident) => {
+        crate::policies::with_every_policy! { $check:
+            adaptive: Adaptive,
+            arc: AdaptiveReplacement,
+            climbing: ClimbingWTinyLfu,
+            clock: Clock,
+            fifo: Fifo,
+            gdsf: Gdsf,
+            hyperbolic: Hyperbolic,
+            lecar: Lecar,
+            lfu: Lfu,
+            lirs: Lirs,
+            lru: Lru,
+            qdlp: Qdlp,
+            random: Random,
+            s3fifo: S3Fifo,
+            sieve: Sieve,
+            slru: Slru,
+            two_q: TwoQ,
+            wtinylfu: WTinyLfu<1>,
+            wtinylfu_of_a_fifth: WTinyLfu<20>,
+        }
+    };
+    ($check:ident: $($name:ident: $policy:ident $(<$window:literal>)?,)*) => {
+        mod $check {
+            $(#[test]
+            fn $name() {
+                super::$check::<terrace_memory::eviction::$policy $(<$window>)?>();
+            })*
+        }
+    };
+}
+pub(crate) use with_every_policy;
+
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
