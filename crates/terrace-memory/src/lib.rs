@@ -14,6 +14,7 @@ mod hash;
 mod make;
 mod memory;
 mod names;
+mod ranking;
 mod read;
 mod readers;
 mod shard;

@@ -304,6 +304,14 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
         Some((number, self.dead(number, now).unwrap_or(Cause::Capacity)))
     }
 
+    /// Shows every entry but the pinned ones with the policy's warmth for it.
+    pub(crate) fn survey(&self, mut show: impl FnMut(u32, f64)) {
+        let State { policy, names, .. } = &*self.state;
+        policy.survey(&CellMarks { core: self.core, names }, &mut |slot, warmth| {
+            show(names.cell(slot), warmth)
+        });
+    }
+
     /// The next entry that the timers find dead.
     pub(crate) fn expire(&mut self, now: u64, steps: &mut usize) -> Option<(u32, Cause)> {
         self.state.wheel.expire(&self.core.slab, now, steps)

@@ -54,6 +54,10 @@ impl Policy for Clock {
         *self = Clock::default();
     }
 
+    fn survey<M: Marks>(&self, marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        self.queue.oldest_first(0).for_each(|slot| show(slot, f64::from(marks.get(slot))));
+    }
+
     fn heap_bytes(&self) -> usize {
         self.queue.heap_bytes()
     }

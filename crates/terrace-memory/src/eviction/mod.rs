@@ -160,6 +160,16 @@ pub trait Policy: Send + Sync + 'static {
     /// callers that hold the lock anyway; a policy works without it, if less well.
     fn miss(&mut self, _hash: u64) {}
 
+    /// Shows every entry it knows with its *warmth*, for people to look at. Were nothing used from now on, the one
+    /// with less warmth would leave sooner, as far as can be told without choosing; among equals, the one that is
+    /// shown first. Where a border decides which of two parts gives the next victim, the part of less worth comes
+    /// first. The warmth of entries of several shards may be compared.
+    ///
+    /// # Cost
+    ///
+    /// A step for each entry, or O(log n) where they have to be put in order.
+    fn survey<M: Marks>(&self, marks: &M, show: &mut dyn FnMut(u32, f64));
+
     /// Every entry left.
     fn clear(&mut self);
 

@@ -106,6 +106,11 @@ impl<const N: usize> Queues<N> {
         self.links.newer(slot)
     }
 
+    /// The entries of a queue, from its tail to its head.
+    pub(super) fn oldest_first(&self, queue: usize) -> impl Iterator<Item = u32> + '_ {
+        std::iter::successors(self.tail(queue), |slot| self.newer(*slot))
+    }
+
     pub(super) fn len(&self, queue: usize) -> usize {
         self.queues[queue].len()
     }

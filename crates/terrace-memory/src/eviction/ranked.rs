@@ -108,6 +108,18 @@ impl<P: Policy> Ranked<P> {
         self.policy.victim(marks).or_else(|| others.pop_unused(HIGH, marks))
     }
 
+    /// Every entry but the pinned ones, as [`Policy::survey`] shows them.
+    pub(crate) fn survey<M: Marks>(&self, marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        self.policy.survey(marks, show);
+        let Some(others) = &self.others else { return };
+        for (queue, warmth) in [(LOW, f64::NEG_INFINITY), (HIGH, f64::INFINITY)] {
+            for used in [false, true] {
+                let alike = |slot: &u32| (marks.get(*slot) != 0) == used;
+                others.oldest_first(queue).filter(alike).for_each(|slot| show(slot, warmth));
+            }
+        }
+    }
+
     pub(crate) fn miss(&mut self, hash: u64) {
         self.policy.miss(hash);
     }

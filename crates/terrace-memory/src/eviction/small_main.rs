@@ -90,6 +90,14 @@ impl<const USES: u8> SmallMain<USES> {
         None
     }
 
+    /// What has not yet earned its place in the main queue is coldest; what has is as warm as what is unused there.
+    pub(super) fn survey<M: Marks>(&self, marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        for slot in self.queues.oldest_first(SMALL) {
+            show(slot, if marks.get(slot) >= USES { 1.0 } else { 0.0 });
+        }
+        self.queues.oldest_first(MAIN).for_each(|slot| show(slot, 1.0 + f64::from(marks.get(slot))));
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.queues.heap_bytes() + self.fingerprints.capacity() * size_of::<u32>() + self.ghost.heap_bytes()
     }

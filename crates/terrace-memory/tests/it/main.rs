@@ -23,6 +23,8 @@ mod model;
 mod policies;
 #[cfg(not(shuttle))]
 mod priority;
+#[cfg(not(shuttle))]
+mod ranking;
 #[cfg(shuttle)]
 mod schedules;
 #[cfg(not(shuttle))]

@@ -131,6 +131,14 @@ impl Policy for Adaptive {
         self.aging = (0, 0);
     }
 
+    fn survey<M: Marks>(&self, marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        let uses = self.rules().uses.max(1);
+        for slot in self.queues.oldest_first(WINDOW) {
+            show(slot, if marks.get(slot) >= uses { 1.0 } else { 0.0 });
+        }
+        self.queues.oldest_first(MAIN).for_each(|slot| show(slot, 1.0 + f64::from(marks.get(slot))));
+    }
+
     /// Includes this shard's part of what all shards share.
     fn heap_bytes(&self) -> usize {
         self.queues.heap_bytes()
