@@ -25,6 +25,8 @@ mod policies;
 mod priority;
 #[cfg(not(shuttle))]
 mod ranking;
+#[cfg(not(shuttle))]
+mod resident;
 #[cfg(shuttle)]
 mod schedules;
 #[cfg(not(shuttle))]
