@@ -208,18 +208,6 @@ fn retired_values_stay_within_their_bound() {
 }
 
 #[test]
-fn ten_million_keys_asked_for_once_leave_no_litter() {
-    let inserts = if cfg!(debug_assertions) { 300_000 } else { 10_000_000 };
-    let cache: Memory<u64, u64> = Memory::new(Config::entries(1000));
-    for key in 0..inserts {
-        assert!(cache.insert(key, key, Options::default(), 0).stored);
-    }
-    assert_eq!((cache.len(), cache.weight()), (1000, 1000));
-    assert!(cache.footprint() < 300_000, "{}", cache.footprint());
-    cache.check().unwrap();
-}
-
-#[test]
 fn one_maker_makes_what_many_ask_for() {
     let cache: Memory<u64, u64> = Memory::new(Config::entries(10_000));
     let made = AtomicU64::new(0);

@@ -23,4 +23,9 @@ fn keys_that_never_come_back_do_not_let_anything_grow() {
     assert_eq!(stats.inserts, rounds * capacity);
     assert_eq!(stats.evicted_for_capacity, rounds * capacity - cache.len() as u64);
     cache.check().unwrap();
+    let small: Memory<u64, u64> = Memory::new(Config::entries(1000));
+    for key in 0..rounds * 1000 {
+        assert!(small.insert(key, key, Options::default(), 0).stored);
+    }
+    assert!(small.footprint() < 300_000, "{}", small.footprint());
 }

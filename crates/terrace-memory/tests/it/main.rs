@@ -10,6 +10,8 @@ mod concurrency;
 #[cfg(not(shuttle))]
 mod expiry;
 #[cfg(not(shuttle))]
+mod extremes;
+#[cfg(not(shuttle))]
 mod footprint;
 #[cfg(not(shuttle))]
 mod hashing;

@@ -115,19 +115,3 @@ fn weights_clearing_and_a_smaller_capacity_hold_for_every_priority() {
     assert!(cache.insert(1, 1, of(Priority::High), 0).stored);
     cache.check().unwrap();
 }
-
-#[test]
-fn a_cache_without_priorities_pays_nothing_for_them() {
-    let footprint = |priority: fn(u64) -> Priority| {
-        let cache: Memory<u64, u64> = Memory::new(Config::entries(50_000).shards(1));
-        for key in 0..50_000 {
-            assert!(cache.insert(key, key, of(priority(key)), 0).stored);
-        }
-        cache.footprint()
-    };
-    let (none, one) = (
-        footprint(|_| Priority::Normal),
-        footprint(|key| if key == 7 { Priority::High } else { Priority::Normal }),
-    );
-    assert!(one > none && one - none < 1024, "{none} bytes without, {one} with one entry");
-}
