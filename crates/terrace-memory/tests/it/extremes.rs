@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use terrace_memory::eviction::Policy;
 use terrace_memory::{Cause, Config, Memory, Options, Priority};
 
+use crate::random::Random;
+
 fn unit<P: Policy>(capacity: u64, shards: usize) -> Memory<u64, u64, P> {
     Memory::with_policy(Config::entries(capacity).shards(shards))
 }
@@ -95,10 +97,9 @@ fn what_is_alive_is_never_more_than_capacity_the_retired_and_what_calls_hold() {
             .map(|writer| {
                 let (cache, alive, begun, ended) = (&cache, &alive, &begun, &ended);
                 scope.spawn(move || {
-                    let mut random = writer * 2 + 1;
+                    let mut random = Random(writer + 1);
                     for turn in 0..if cfg!(debug_assertions) { 3_000 } else { 30_000 } {
-                        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(12_345);
-                        let (key, weight) = (random >> 40 & 0xfff, 1 + (random >> 20) % HEAVIEST);
+                        let (key, weight) = (random.below(4096), 1 + random.below(HEAVIEST));
                         begun.fetch_add(weight + HEAVIEST, Ordering::SeqCst);
                         match turn % 500 {
                             // A call that takes more than it brings holds all of that.

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use terrace_memory::{Config, Decision, Memory, Options, Outcome};
 
+use crate::random::Random;
+
 /// Counts how many of its kind are alive, and knows whether it was dropped already.
 struct Counted {
     key: u64,
@@ -34,17 +36,6 @@ impl Drop for Counted {
         assert_eq!(self.check, self.key ^ MASK, "dropped twice");
         self.check = 0;
         self.alive.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
     }
 }
 

@@ -26,6 +26,8 @@ mod policies;
 #[cfg(not(shuttle))]
 mod priority;
 #[cfg(not(shuttle))]
+mod random;
+#[cfg(not(shuttle))]
 mod ranking;
 #[cfg(not(shuttle))]
 mod resident;

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use terrace_memory::{Config, Memory, Options};
 
+use crate::random::Random;
+
 const WRITERS: u64 = 16;
 /// What a key and a box take in line, with the engine's own overhead added by it.
 const IN_LINE: u64 = 24;
@@ -46,11 +48,9 @@ fn write_values_of_every_size(capacity: u64, most_bits: u64, total: u64) -> Seen
             .map(|writer| {
                 let (cache, begun, ended) = (&cache, &begun, &ended);
                 scope.spawn(move || {
-                    let (mut random, mut written) = (writer + 1, 0);
+                    let (mut random, mut written) = (Random(writer + 1), 0);
                     while written < total / WRITERS {
-                        random ^= random << 13;
-                        random ^= random >> 7;
-                        random ^= random << 17;
+                        let random = random.next();
                         let most = 1u64 << (random % (most_bits + 1));
                         let size = most - (random >> 32) % most.div_ceil(2);
                         let value = vec![writer as u8; size as usize].into_boxed_slice();

@@ -3,6 +3,8 @@
 use terrace_memory::eviction::Policy;
 use terrace_memory::{Config, Memory, Options, Priority, RandomHash};
 
+use crate::random::Random;
+
 /// Mostly normal.
 fn any_of(chance: u64) -> Priority {
     match chance {
@@ -16,11 +18,8 @@ fn any_of(chance: u64) -> Priority {
 fn keeps_books<P: Policy>(shards: usize) {
     let config = Config::entries(400).shards(shards);
     let cache: Memory<u64, u64, P> = Memory::with_hasher(config, RandomHash::seeded(3));
-    let mut random = 0x1234_5678_9abc_def0u64 ^ shards as u64;
-    let mut next = |bound: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) % bound
-    };
+    let mut random = Random(0x1234_5678_9abc_def0 ^ shards as u64);
+    let mut next = |bound: u64| random.below(bound);
     for turn in 0..30_000u64 {
         let key = next(40).min(next(600));
         match next(1000) {

@@ -5,9 +5,9 @@
 
 mod engine;
 mod frequency;
-mod ghosts;
+pub(crate) mod ghosts;
 mod lirs;
-mod queues;
+pub(crate) mod queues;
 mod tiny;
 
 /// A module of tests, one for each policy: `check::<P>()`.
@@ -54,7 +54,7 @@ use proptest::prelude::*;
 use terrace_memory::eviction::{Hits, Marks, Policy, Setup};
 
 /// What a policy does, said in the plainest way.
-trait Naive {
+pub(crate) trait Naive {
     fn new(capacity: u64) -> Self;
     fn miss(&mut self, _key: u8) {}
     fn insert(&mut self, key: u8, weight: u64);
