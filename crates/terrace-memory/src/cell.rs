@@ -32,9 +32,9 @@ pub(crate) mod flag {
     /// It may expire.
     pub(crate) const TIMED: u8 = 8;
     /// Its priority is low.
-    pub(crate) const LOW: u8 = 16;
+    pub(crate) const LOW: u8 = 32;
     /// Its priority is high.
-    pub(crate) const HIGH: u8 = 32;
+    pub(crate) const HIGH: u8 = 64;
 }
 
 /// The place of one entry.

@@ -14,11 +14,16 @@ use crate::shard::{Shard, index_hash};
 struct Landing<'a, K, V, P: Policy> {
     shard: &'a Shard<K, V, P>,
     hash: u64,
+    made: bool,
 }
 
 impl<K, V, P: Policy> Drop for Landing<'_, K, V, P> {
     fn drop(&mut self) {
-        let gate = self.shard.lock().state.flights.end(self.hash);
+        let mut locked = self.shard.lock();
+        let counters = &locked.writers.counters;
+        if self.made { &counters.loads } else { &counters.failed_loads }.add(1);
+        let gate = locked.state.flights.end(self.hash);
+        drop(locked);
         if let Some(gate) = gate {
             gate.open();
         }
@@ -66,7 +71,7 @@ where
         }
         let hash = self.hash(&key);
         let (_, shard) = self.shard_of(hash);
-        let landing = loop {
+        let mut landing = loop {
             let mut locked = shard.lock();
             let found = locked.core.locate(&locked.state.space, index_hash(hash), key.borrow());
             if found.is_some_and(|found| found.dead(now).is_none()) {
@@ -77,7 +82,7 @@ where
                 continue;
             }
             match locked.state.flights.join(hash) {
-                Turn::Make => break Some(Landing { shard, hash }),
+                Turn::Make => break Some(Landing { shard, hash, made: false }),
                 Turn::MakeWithin => break None,
                 Turn::Wait(gate) => {
                     drop(locked);
@@ -86,6 +91,9 @@ where
             }
         };
         let (value, options) = make()?;
+        if let Some(landing) = &mut landing {
+            landing.made = true;
+        }
         let inserted = self.insert(key, value.clone(), options, now);
         drop(landing);
         Ok(GotOrInserted { value, inserted: Some(inserted) })

@@ -152,9 +152,14 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
         &self.policy
     }
 
-    /// The counters, added up over shards and threads.
+    /// The counters, added up over shards and threads, and what is held.
     pub fn stats(&self) -> Stats {
-        let mut sum = Stats::default();
+        let mut sum = Stats {
+            entries: self.len() as u64,
+            weight: self.weight(),
+            retired_weight: self.retired_weight(),
+            ..Stats::default()
+        };
         (sum.hits, sum.misses) = self.readers.counts();
         for shard in &self.shards {
             shard.writers.counters.add_to(&mut sum);

@@ -207,6 +207,10 @@ fn statistics_add_up() {
     assert_eq!((stats.evicted_for_capacity, stats.removals), (900, 1));
     assert_eq!(stats.by_cause(Cause::Capacity), 900);
     assert!((stats.hit_ratio() - 0.5).abs() < 1e-9);
+    assert_eq!((stats.entries, stats.weight), (99, 99));
+    assert!(stats.retired_weight <= 900);
+    cache.reclaim();
+    assert_eq!(cache.stats().retired_weight, 0);
 }
 
 #[test]

@@ -251,6 +251,9 @@ fn makers_may_fail_panic_and_ask_for_their_own_key() {
         assert_eq!(ends.iter().filter(|end| end.is_none()).count(), 1);
         assert!(ends.iter().flatten().all(|value| *value == 9));
     });
+    // One maker within another of the same key is part of it.
+    let stats = cache.stats();
+    assert_eq!((stats.loads, stats.failed_loads), (3, 3));
 }
 
 /// Panics on being dropped, if it is told to.

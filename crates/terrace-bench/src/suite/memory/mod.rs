@@ -5,6 +5,7 @@
 //! same for all.
 
 mod contender;
+mod counting;
 mod subject;
 
 use std::fmt::Write as _;
@@ -29,6 +30,7 @@ pub(super) fn run(plan: &Plan, report: &mut Report) -> Result<(), Failure> {
         hits_by_number(plan, report, entries)?;
         hits_by_text(plan, report, entries)?;
     }
+    counting::of_hits(plan, report)?;
     for &entries in entries {
         evicting_inserts(plan, report, entries)?;
         mixes(plan, report, entries)?;
