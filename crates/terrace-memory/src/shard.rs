@@ -308,7 +308,7 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
     pub(crate) fn survey(&self, mut show: impl FnMut(u32, f64)) {
         let State { policy, names, .. } = &*self.state;
         policy.survey(&CellMarks { core: self.core, names }, &mut |slot, warmth| {
-            show(names.cell(slot), warmth)
+            show(names.cell(slot), warmth);
         });
     }
 

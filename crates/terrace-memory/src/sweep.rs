@@ -20,6 +20,9 @@ const RETAIN_STEP: usize = 256;
 /// put back, which is work too.
 const STEPS_PER_ENTRY: usize = 4;
 
+/// An entry that [`Memory::retain_telling`] took out, and why it was dead, if it was.
+type Removed<'a, K, V> = (Gone<'a, K, V>, Option<Cause>);
+
 /// One past the largest hash that the index goes by.
 const END: u64 = 1 << 32;
 
@@ -122,7 +125,7 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
         from: u64,
         now: u64,
         keep: &mut impl FnMut(&K, &V) -> bool,
-    ) -> (u64, Vec<(Gone<'a, K, V>, Option<Cause>)>) {
+    ) -> (u64, Vec<Removed<'a, K, V>>) {
         let pin = self.readers.pin();
         let step = collect(shard, &pin, from, RETAIN_STEP);
         let mut out = Vec::new();
