@@ -135,9 +135,10 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
     ///
     /// # Cost
     ///
-    /// A barrier on all threads, a few microseconds, for each shard that has anything.
+    /// For each shard its lock, for a moment, and a barrier on all threads, a few microseconds, if it has anything.
     pub fn reclaim(&self) {
         for shard in &self.shards {
+            shard.core.send_departed(&mut shard.lock().state.space);
             shard.core.reclaim();
         }
     }
