@@ -148,10 +148,9 @@ impl<K, V> Core<K, V> {
     pub(crate) fn new(
         readers: Arc<Readers>,
         (expected, known): (u64, bool),
-        usual_weight: u32,
         limits: Limits,
     ) -> (Self, Space<K, V>) {
-        let (slab, space) = Slab::new(expected, known, usual_weight);
+        let (slab, space) = Slab::new(expected, known);
         let core = Core {
             table: AtomicPtr::new(Box::into_raw(Box::new(Table::with_room(1)))),
             slab,
@@ -206,6 +205,7 @@ impl<K, V> Core<K, V> {
     }
 
     /// The entry of a key, for a writer.
+    #[inline(always)]
     pub(crate) fn locate<'p, Q>(
         &'p self,
         space: &'p Space<K, V>,
@@ -220,6 +220,7 @@ impl<K, V> Core<K, V> {
     }
 
     /// The table, for a writer.
+    #[inline]
     pub(crate) fn table<'p>(&'p self, _space: &'p Space<K, V>) -> &'p Table {
         // SAFETY: only writers replace it, and the caller holds the shard's lock as long as it has the space.
         unsafe { &*self.table.load(Ordering::Acquire) }
@@ -263,17 +264,17 @@ impl<K, V> Core<K, V> {
     }
 
     /// A cell that nobody else knows; `None` if every number is in use.
+    #[inline]
     pub(crate) fn take_cell(&self, space: &mut Space<K, V>) -> Option<u32> {
-        if !Slab::has_free(space) {
+        if !Slab::has_free(space) && self.freed.load(Ordering::Relaxed) != NIL {
             let freed = self.freed.swap(NIL, Ordering::Acquire);
-            if freed != NIL {
-                self.slab.give_back(space, freed);
-            }
+            self.slab.give_back(space, freed);
         }
         self.slab.take(space)
     }
 
     /// Fills a cell that was just taken. It is not in the table yet.
+    #[inline(always)]
     pub(crate) fn fill(&self, number: u32, pair: Pair<K, V>, hash: u32, mark: u8, flags: u8) {
         // SAFETY: the callers, in `shard`, hold the lock and just got the number from `take_cell`.
         unsafe { self.slab.cell(number).fill(pair, hash, mark, flags) };
