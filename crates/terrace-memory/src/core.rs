@@ -130,10 +130,6 @@ impl<'p, K, V> Found<'p, K, V> {
         columns.dead(place, now)
     }
 
-    pub(crate) fn weight(&self) -> u32 {
-        self.core.slab.weight(self.number)
-    }
-
     /// Notes a use for the idle limit.
     #[inline]
     pub(crate) fn touch(&self, now: u64) {
@@ -186,11 +182,13 @@ impl<K, V> Core<K, V> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        table.find(hash, |number| {
+        // Two words, which fit registers: through memory they would cost as much as the rest.
+        let (cell, number) = table.find(hash, |number| {
             let cell = self.slab.cell(number);
             let found = Found { core: self, cell, number };
-            (found.pair().key.borrow() == key).then_some(found)
-        })
+            (found.pair().key.borrow() == key).then_some((cell, number))
+        })?;
+        Some(Found { core: self, cell, number })
     }
 
     /// An entry by its number, for a writer: one who holds the shard's lock, which the space stands for, and
