@@ -120,6 +120,11 @@ impl<P: Policy> Ranked<P> {
         }
     }
 
+    #[inline]
+    pub(crate) fn upcoming(&self, queue: usize, later: usize) -> Option<u32> {
+        self.policy.upcoming(queue, later)
+    }
+
     pub(crate) fn miss(&mut self, hash: u64) {
         self.policy.miss(hash);
     }
