@@ -32,7 +32,7 @@ const HIGHS: u64 = ONES << 15;
 #[inline]
 fn not_zero(lanes: u64) -> u64 {
     // No sum leaves its lane.
-    ((lanes & !HIGHS) + (HIGHS - ONES) | lanes) & HIGHS
+    (((lanes & !HIGHS) + (HIGHS - ONES)) | lanes) & HIGHS
 }
 
 /// The higher of each two lanes, none of which has its highest bit set.
@@ -218,7 +218,7 @@ impl Ghosts {
         let end = (self.hand + SWEEP).min(self.buckets.len());
         for words in self.buckets[self.hand..end].as_flattened_mut() {
             let written = *words & (ONES * 15);
-            let kept = not_zero(written ^ ONES * next) & not_zero(written ^ ONES * one_later);
+            let kept = not_zero(written ^ (ONES * next)) & not_zero(written ^ (ONES * one_later));
             // All bits of the lanes that are kept.
             *words &= (kept >> 15) * 0xffff;
         }
