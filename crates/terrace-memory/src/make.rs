@@ -4,24 +4,22 @@ use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash};
 
-use crate::entry::{GotOrInserted, Options};
+use crate::entry::{Decision, GotOrInserted, Options};
 use crate::eviction::Policy;
 use crate::flight::Turn;
 use crate::memory::Memory;
 use crate::shard::{Shard, index_hash};
 
-/// Ends a flight, however its maker ends.
+/// Ends a flight whose maker failed.
 struct Landing<'a, K, V, P: Policy> {
     shard: &'a Shard<K, V, P>,
     hash: u64,
-    made: bool,
 }
 
 impl<K, V, P: Policy> Drop for Landing<'_, K, V, P> {
     fn drop(&mut self) {
         let mut locked = self.shard.lock();
-        let counters = &locked.writers.counters;
-        if self.made { &counters.loads } else { &counters.failed_loads }.add(1);
+        locked.writers.counters.failed_loads.add(1);
         let gate = locked.state.flights.end(self.hash);
         drop(locked);
         if let Some(gate) = gate {
@@ -66,12 +64,12 @@ where
         now: u64,
         make: impl FnOnce() -> Result<(V, Options), E>,
     ) -> Result<GotOrInserted<'_, K, V>, E> {
-        if let Some(value) = self.get(key.borrow(), now) {
+        let hash = self.hash(&key);
+        if let Some(value) = self.get_hashed(hash, key.borrow(), now, V::clone) {
             return Ok(GotOrInserted { value, inserted: None });
         }
-        let hash = self.hash(&key);
         let (_, shard) = self.shard_of(hash);
-        let mut landing = loop {
+        let landing = loop {
             let mut locked = shard.lock();
             let found = locked.core.locate(&locked.state.space, index_hash(hash), key.borrow());
             if found.is_some_and(|found| found.dead(now).is_none()) {
@@ -82,7 +80,7 @@ where
                 continue;
             }
             match locked.state.flights.join(hash) {
-                Turn::Make => break Some(Landing { shard, hash, made: false }),
+                Turn::Make => break Some(Landing { shard, hash }),
                 Turn::MakeWithin => break None,
                 Turn::Wait(gate) => {
                     drop(locked);
@@ -91,11 +89,21 @@ where
             }
         };
         let (value, options) = make()?;
-        if let Some(landing) = &mut landing {
-            landing.made = true;
+        let put = |_: Option<&V>| Decision::Put(value.clone(), options);
+        let Some(landing) = landing else {
+            let inserted = self.insert_hashed(hash, key, now, put, |_| ());
+            return Ok(GotOrInserted { value, inserted: Some(inserted) });
+        };
+        // The flight ends under the lock that the value needs anyway; the guard ends it only if that panics.
+        let mut gate = None;
+        let inserted = self.insert_hashed(hash, key, now, put, |locked| {
+            locked.writers.counters.loads.add(1);
+            gate = locked.state.flights.end(hash);
+        });
+        std::mem::forget(landing);
+        if let Some(gate) = gate {
+            gate.open();
         }
-        let inserted = self.insert(key, value.clone(), options, now);
-        drop(landing);
         Ok(GotOrInserted { value, inserted: Some(inserted) })
     }
 }
