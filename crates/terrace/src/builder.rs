@@ -9,7 +9,8 @@ use std::time::Duration;
 use terrace_memory::{Cause, Config};
 use terrace_store::{Clock, Error, ErrorKind, Namespace, Result, Spawn, Store, block_on};
 use terrace_tiers::{
-    CacheKey, Codec, Foundation, HotConfig, HotTier, Lifetime, Listener, Lower, Options, Tier, Tiers, WriteMode,
+    CacheKey, Codec, Foundation, HotConfig, HotTier, Lifetime, Listener, Lower, Options, Tier, Tiers,
+    WriteMode,
 };
 
 use crate::cache::{Cache, Inner};
