@@ -23,10 +23,6 @@ const SCHEMES: &[(&str, Open)] = &[
     ("memory", |url, clock, _| {
         Ok(Arc::new(crate::memory::MemoryStore::open(crate::memory::MemoryConfig::from_url(url)?, clock)?))
     }),
-    #[cfg(feature = "fs")]
-    ("fs", |url, clock, spawn| {
-        Ok(Arc::new(crate::fs::FsStore::open(crate::fs::FsConfig::from_url(url)?, clock, spawn)?))
-    }),
     #[cfg(feature = "fjall")]
     ("fjall", |url, clock, spawn| {
         Ok(Arc::new(crate::fjall::FjallStore::open(crate::fjall::FjallConfig::from_url(url)?, clock, spawn)?))

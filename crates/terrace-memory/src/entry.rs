@@ -18,13 +18,29 @@ pub struct Options {
     pub idle: Option<u64>,
     /// A pinned entry is never evicted to make room for another; it still expires and can be removed.
     pub pinned: bool,
+    /// Whether it leaves sooner or later than others when room is needed.
+    pub priority: Priority,
 }
 
 impl Default for Options {
-    /// Weight 1, no expiry, not pinned.
+    /// Weight 1, no expiry, not pinned, of normal priority.
     fn default() -> Self {
-        Options { weight: 1, expires_at: None, idle: None, pinned: false }
+        Options { weight: 1, expires_at: None, idle: None, pinned: false, priority: Priority::Normal }
     }
+}
+
+/// How much an entry is worth keeping beside others. It is obeyed within a shard, under every policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Leaves before any entry of another priority. Among its like, what was used since it came in gets another
+    /// round, unless the policy heeds no use either.
+    Low,
+    /// The policy decides.
+    #[default]
+    Normal,
+    /// Leaves when no entry of another priority is left, or when such entries make up more than three quarters of
+    /// what the shard holds. Among its like, what was used since it came in gets another round.
+    High,
 }
 
 impl Options {
@@ -42,6 +58,12 @@ impl Options {
     /// The same, going after this many milliseconds without a use.
     pub fn idle(mut self, milliseconds: u64) -> Self {
         self.idle = Some(milliseconds);
+        self
+    }
+
+    /// The same with a priority.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
         self
     }
 
@@ -71,6 +93,8 @@ pub struct Meta {
     pub idle: Option<u64>,
     /// Whether it is pinned.
     pub pinned: bool,
+    /// Its priority.
+    pub priority: Priority,
 }
 
 /// Why an entry left the engine, or never got in.

@@ -1,13 +1,69 @@
-//! The default hasher of the engine: foldhash behind types of our own.
+//! What keys are hashed with: foldhash by default, and others to choose from, behind types of our own.
 //!
 //! Decision: no third-party type appears in a public signature, so that the hash function can be exchanged
 //! without breaking anybody. The key of [`RandomHash::new`] differs for each engine, which keeps two engines
 //! from sharing an unlucky order of keys.
 
-use std::hash::{BuildHasher, Hasher};
+#[cfg(feature = "ahash")]
+mod ahash;
+#[cfg(feature = "blake3")]
+mod blake3;
+#[cfg(feature = "fxhash")]
+mod fxhash;
+mod siphash;
+
+use std::hash::BuildHasher;
 
 use foldhash::SharedSeed;
 use foldhash::fast::{FoldHasher, SeedableRandomState};
+
+#[cfg(feature = "ahash")]
+pub use self::ahash::{AHash, AHasher};
+#[cfg(feature = "blake3")]
+pub use self::blake3::{Blake3, Blake3Hasher};
+#[cfg(feature = "fxhash")]
+pub use self::fxhash::{FxHash, FxHasher};
+pub use self::siphash::{SipHash, SipHasher};
+
+/// A hasher that is another one with a name of its own. Forwards the integer writes too, because the defaults of
+/// `Hasher` would turn each into a byte slice.
+macro_rules! hasher {
+    ($hasher:ident, $finish:expr) => {
+        impl std::hash::Hasher for $hasher {
+            #[inline]
+            fn write(&mut self, bytes: &[u8]) {
+                self.0.write(bytes);
+            }
+
+            $crate::hash::forward! {
+                write_u8: u8, write_u16: u16, write_u32: u32, write_u64: u64, write_u128: u128, write_usize: usize
+            }
+
+            #[inline]
+            fn finish(&self) -> u64 {
+                $finish(self.0.finish())
+            }
+        }
+
+        impl std::fmt::Debug for $hasher {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                // The state would reveal the key.
+                f.write_str(stringify!($hasher))
+            }
+        }
+    };
+}
+use hasher;
+
+macro_rules! forward {
+    ($($write:ident: $int:ty),*) => {
+        $(#[inline]
+        fn $write(&mut self, value: $int) {
+            self.0.$write(value);
+        })*
+    };
+}
+use forward;
 
 /// Builds the hashers of one engine, keyed at random by default.
 ///
@@ -47,36 +103,7 @@ impl BuildHasher for RandomHash {
 #[derive(Clone)]
 pub struct RandomHasher(FoldHasher<'static>);
 
-impl std::fmt::Debug for RandomHasher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The state would reveal the key.
-        f.write_str("RandomHasher")
-    }
-}
-
-/// Forwards the integer writes, because the defaults of `Hasher` would turn each into a byte slice.
-macro_rules! forward {
-    ($($write:ident: $int:ty),*) => {
-        $(#[inline]
-        fn $write(&mut self, value: $int) {
-            self.0.$write(value);
-        })*
-    };
-}
-
-impl Hasher for RandomHasher {
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.write(bytes);
-    }
-
-    forward!(write_u8: u8, write_u16: u16, write_u32: u32, write_u64: u64, write_u128: u128, write_usize: usize);
-
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0.finish()
-    }
-}
+hasher!(RandomHasher, std::convert::identity);
 
 #[cfg(test)]
 mod tests {

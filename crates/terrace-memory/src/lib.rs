@@ -14,6 +14,7 @@ mod hash;
 mod make;
 mod memory;
 mod names;
+mod ranking;
 mod read;
 mod readers;
 mod shard;
@@ -28,9 +29,15 @@ mod write;
 
 pub use cell::Pair;
 pub use config::{Config, ENTRY_OVERHEAD};
-pub use entry::{Cause, Decision, GotOrInserted, Inserted, Meta, Options, Outcome, Upserted};
+pub use entry::{Cause, Decision, GotOrInserted, Inserted, Meta, Options, Outcome, Priority, Upserted};
 pub use gone::{Evicted, Evictions, Gone};
-pub use hash::{RandomHash, RandomHasher};
+#[cfg(feature = "ahash")]
+pub use hash::{AHash, AHasher};
+#[cfg(feature = "blake3")]
+pub use hash::{Blake3, Blake3Hasher};
+#[cfg(feature = "fxhash")]
+pub use hash::{FxHash, FxHasher};
+pub use hash::{RandomHash, RandomHasher, SipHash, SipHasher};
 pub use memory::Memory;
 pub use stats::Stats;
 pub use wheel::Lifetime;

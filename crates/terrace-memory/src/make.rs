@@ -4,13 +4,13 @@ use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash};
 
-use crate::entry::{GotOrInserted, Options};
+use crate::entry::{Decision, GotOrInserted, Options};
 use crate::eviction::Policy;
 use crate::flight::Turn;
 use crate::memory::Memory;
 use crate::shard::{Shard, index_hash};
 
-/// Ends a flight, however its maker ends.
+/// Ends a flight whose maker failed.
 struct Landing<'a, K, V, P: Policy> {
     shard: &'a Shard<K, V, P>,
     hash: u64,
@@ -18,7 +18,10 @@ struct Landing<'a, K, V, P: Policy> {
 
 impl<K, V, P: Policy> Drop for Landing<'_, K, V, P> {
     fn drop(&mut self) {
-        let gate = self.shard.lock().state.flights.end(self.hash);
+        let mut locked = self.shard.lock();
+        locked.writers.counters.failed_loads.add(1);
+        let gate = locked.state.flights.end(self.hash);
+        drop(locked);
         if let Some(gate) = gate {
             gate.open();
         }
@@ -61,10 +64,10 @@ where
         now: u64,
         make: impl FnOnce() -> Result<(V, Options), E>,
     ) -> Result<GotOrInserted<'_, K, V>, E> {
-        if let Some(value) = self.get(key.borrow(), now) {
+        let hash = self.hash(&key);
+        if let Some(value) = self.get_hashed(hash, key.borrow(), now, V::clone) {
             return Ok(GotOrInserted { value, inserted: None });
         }
-        let hash = self.hash(&key);
         let (_, shard) = self.shard_of(hash);
         let landing = loop {
             let mut locked = shard.lock();
@@ -86,8 +89,21 @@ where
             }
         };
         let (value, options) = make()?;
-        let inserted = self.insert(key, value.clone(), options, now);
-        drop(landing);
+        let put = |_: Option<&V>| Decision::Put(value.clone(), options);
+        let Some(landing) = landing else {
+            let inserted = self.insert_hashed(hash, key, now, put, |_| ());
+            return Ok(GotOrInserted { value, inserted: Some(inserted) });
+        };
+        // The flight ends under the lock that the value needs anyway; the guard ends it only if that panics.
+        let mut gate = None;
+        let inserted = self.insert_hashed(hash, key, now, put, |locked| {
+            locked.writers.counters.loads.add(1);
+            gate = locked.state.flights.end(hash);
+        });
+        std::mem::forget(landing);
+        if let Some(gate) = gate {
+            gate.open();
+        }
         Ok(GotOrInserted { value, inserted: Some(inserted) })
     }
 }

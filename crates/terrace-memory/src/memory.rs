@@ -87,7 +87,6 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
             setup,
             expected,
             exact: config.entry_overhead == 0,
-            usual_weight: config.entry_overhead.saturating_add(1),
             limits: Limits {
                 batch: (expected / 4).clamp(LEAST_BATCH, BATCH) as u32,
                 weight: most_retired(config.capacity, least_weight, shards),
@@ -135,9 +134,10 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
     ///
     /// # Cost
     ///
-    /// A barrier on all threads, a few microseconds, for each shard that has anything.
+    /// For each shard its lock, for a moment, and a barrier on all threads, a few microseconds, if it has anything.
     pub fn reclaim(&self) {
         for shard in &self.shards {
+            shard.core.send_departed(&mut shard.lock().state.space);
             shard.core.reclaim();
         }
     }
@@ -152,9 +152,14 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
         &self.policy
     }
 
-    /// The counters, added up over shards and threads.
+    /// The counters, added up over shards and threads, and what is held.
     pub fn stats(&self) -> Stats {
-        let mut sum = Stats::default();
+        let mut sum = Stats {
+            entries: self.len() as u64,
+            weight: self.weight(),
+            retired_weight: self.retired_weight(),
+            ..Stats::default()
+        };
         (sum.hits, sum.misses) = self.readers.counts();
         for shard in &self.shards {
             shard.writers.counters.add_to(&mut sum);

@@ -8,10 +8,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::block::prefetch;
 use crate::cell::{Pair, flag};
 use crate::core::{Core, Limits};
-use crate::entry::{Cause, Meta};
-use crate::eviction::{Hits, Marks, Policy, Setup};
+use crate::entry::{Cause, Meta, Priority};
+use crate::eviction::{Hits, Marks, Policy, Ranked, Setup, Standing};
 use crate::flight::Flights;
 use crate::names::Names;
 use crate::readers::Readers;
@@ -22,6 +23,11 @@ use crate::wheel::{Lifetime, Wheel};
 
 /// How many timers a writer looks at before it asks the policy for a victim.
 const STEPS_BEFORE_EVICTION: usize = 8;
+
+/// From so many entries on they do not fit the processor's nearer caches, and victims are brought nearer in time.
+const FAR: usize = 1 << 14;
+/// How many victims ahead an entry is asked for, and then its place in the index.
+const AHEAD: (usize, usize) = (16, 8);
 
 /// A shard. What readers need stands on cache lines of its own.
 #[repr(align(128))]
@@ -42,7 +48,7 @@ pub(crate) struct Writers<K, V, P> {
 /// What is under the lock.
 pub(crate) struct State<K, V, P> {
     pub(crate) space: Space<K, V>,
-    pub(crate) policy: P,
+    pub(crate) policy: Ranked<P>,
     pub(crate) wheel: Wheel,
     pub(crate) names: Names,
     pub(crate) flights: Flights,
@@ -59,17 +65,15 @@ pub(crate) struct Plan {
     pub(crate) expected: u64,
     /// Whether that is known rather than guessed.
     pub(crate) exact: bool,
-    pub(crate) usual_weight: u32,
     pub(crate) limits: Limits,
 }
 
 impl<K, V, P: Policy> Shard<K, V, P> {
     pub(crate) fn new(plan: &Plan, readers: &Arc<Readers>, shared: &Arc<P::Shared>) -> Self {
-        let (core, space) =
-            Core::new(readers.clone(), (plan.expected, plan.exact), plan.usual_weight, plan.limits);
+        let (core, space) = Core::new(readers.clone(), (plan.expected, plan.exact), plan.limits);
         let state = State {
             space,
-            policy: P::new(plan.setup, shared),
+            policy: Ranked::new(P::new(plan.setup, shared)),
             wheel: Wheel::default(),
             names: Names::default(),
             flights: Flights::default(),
@@ -124,6 +128,11 @@ impl<K, V> Marks for CellMarks<'_, K, V> {
     fn set(&self, slot: u32, mark: u8) {
         self.core.slab.cell(self.names.cell(slot)).mark.store(mark, Ordering::Relaxed);
     }
+
+    #[inline]
+    fn hash(&self, slot: u32) -> u32 {
+        self.core.slab.cell(self.names.cell(slot)).word()
+    }
 }
 
 /// A shard whose lock is held.
@@ -139,6 +148,7 @@ pub(crate) struct Incoming<K, V> {
     pub(crate) pair: Pair<K, V>,
     pub(crate) weight: u32,
     pub(crate) pinned: bool,
+    pub(crate) priority: Priority,
     pub(crate) lifetime: Lifetime,
 }
 
@@ -161,7 +171,7 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
     }
 
     /// Runs the policy with the marks it needs.
-    fn with_policy<R>(&mut self, work: impl FnOnce(&mut P, &CellMarks<'_, K, V>, &Names) -> R) -> R {
+    fn with_policy<R>(&mut self, work: impl FnOnce(&mut Ranked<P>, &CellMarks<'_, K, V>, &Names) -> R) -> R {
         let State { policy, names, .. } = &mut *self.state;
         work(policy, &CellMarks { core: self.core, names }, names)
     }
@@ -177,13 +187,16 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
     }
 
     /// Adds an entry under a key that has none. `false`, and the entry back, if every number is in use.
+    #[inline(always)]
     pub(crate) fn add(&mut self, new: Incoming<K, V>, now: u64) -> Result<(), Pair<K, V>> {
         self.grow();
         let Some(number) = self.core.take_cell(&mut self.state.space) else { return Err(new.pair) };
-        let (hash, weight) = (new.hash, new.weight);
+        let (hash, weight, priority) = (new.hash, new.weight, new.priority);
         self.fill(number, new, 0, now);
         if !self.core.slab.cell(number).is(flag::PINNED) {
-            self.with_policy(|policy, marks, names| policy.insert(names.slot(number), hash, weight, marks));
+            self.with_policy(|policy, marks, names| {
+                policy.insert(Standing { slot: names.slot(number), hash, weight, priority }, marks);
+            });
         }
         self.core.table(&self.state.space).insert(index_hash(hash), number);
         self.state.weight += u64::from(weight);
@@ -195,7 +208,7 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
     /// released.
     pub(crate) fn replace(&mut self, old: u32, new: Incoming<K, V>, now: u64) -> Result<(), Pair<K, V>> {
         let Some(number) = self.core.take_cell(&mut self.state.space) else { return Err(new.pair) };
-        let (hash, weight, pinned) = (new.hash, new.weight, new.pinned);
+        let Incoming { hash, weight, pinned, priority, .. } = new;
         let cell = self.core.slab.cell(old);
         let (was_pinned, before) = (cell.is(flag::PINNED), self.core.slab.weight(old));
         if cell.is(flag::TIMED) {
@@ -205,35 +218,49 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
         self.state.names.exchange(old, number);
         self.core.table(&self.state.space).exchange(index_hash(hash), old, number);
         cell.set(flag::LIVE, false);
-        self.core.count_unlinked(u64::from(before));
         self.state.weight = self.state.weight - u64::from(before) + u64::from(weight);
         self.with_policy(|policy, marks, names| {
             let slot = names.slot(number);
+            let standing = Standing { slot, hash, weight, priority };
             match (was_pinned, pinned) {
-                (false, false) if before == weight => {}
-                (false, false) => policy.reweigh(slot, weight),
+                (false, false) => policy.replaced(standing, before, marks),
                 (false, true) => policy.remove(slot, marks),
-                (true, false) => policy.insert(slot, hash, weight, marks),
+                (true, false) => policy.insert(standing, marks),
                 (true, true) => {}
             }
         });
+        self.core.depart(&mut self.state.space, old, before);
         Ok(())
     }
 
     /// Fills a fresh cell, which nobody can find yet.
+    #[inline(always)]
     fn fill(&mut self, number: u32, new: Incoming<K, V>, mark: u8, now: u64) {
         self.core.slab.set_weight(number, new.weight);
         let pinned = if new.pinned { flag::PINNED } else { 0 };
         let timed = if new.lifetime.ends() { flag::TIMED } else { 0 };
+        let priority = match new.priority {
+            Priority::Low => flag::LOW,
+            Priority::Normal => 0,
+            Priority::High => flag::HIGH,
+        };
         if timed != 0 {
-            let (columns, place) = self.core.slab.columns(number);
-            columns.set_lifetime(place, new.lifetime, now);
+            self.set_times(number, new.lifetime, now);
         }
-        self.core.fill(number, new.pair, index_hash(new.hash), mark, flag::LIVE | pinned | timed);
+        self.core.fill(number, new.pair, index_hash(new.hash), mark, flag::LIVE | pinned | timed | priority);
         if timed != 0 {
-            let State { wheel, .. } = &mut *self.state;
-            wheel.arm(&self.core.slab, number, now);
+            self.arm(number, now);
         }
+    }
+
+    fn set_times(&self, number: u32, lifetime: Lifetime, now: u64) {
+        let (columns, place) = self.core.slab.columns(number);
+        columns.set_lifetime(place, lifetime, now);
+    }
+
+    fn arm(&mut self, number: u32, now: u64) {
+        let State { wheel, .. } = &mut *self.state;
+        wheel.arm(&self.core.slab, number, now);
     }
 
     /// Gives a live entry another lifetime.
@@ -251,11 +278,17 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
     }
 
     /// Makes the index larger if one more would not fit.
+    #[inline]
     fn grow(&mut self) {
         let table = self.core.table(&self.state.space);
-        if table.len() < table.room() {
-            return;
+        if table.len() >= table.room() {
+            self.enlarge();
         }
+    }
+
+    #[cold]
+    fn enlarge(&mut self) {
+        let table = self.core.table(&self.state.space);
         let (room, expected) = (table.room(), self.state.expected);
         let larger = room + room / 2 + 8;
         // Where the end can be foreseen the last step goes there and no further.
@@ -267,32 +300,68 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
     /// Takes a live entry out of everything, and returns its weight. The cell is the caller's then; the caller
     /// releases the weight.
     pub(crate) fn take(&mut self, number: u32) -> u32 {
+        if !self.core.slab.cell(number).is(flag::PINNED) {
+            self.with_policy(|policy, marks, names| policy.remove(names.slot(number), marks));
+        }
+        self.take_forgotten(number)
+    }
+
+    /// The same for an entry that the policy does not know, or no longer.
+    #[inline]
+    pub(crate) fn take_forgotten(&mut self, number: u32) -> u32 {
         let cell = self.core.slab.cell(number);
         self.core.table(&self.state.space).remove(cell.word(), number);
         cell.set(flag::LIVE, false);
-        if !cell.is(flag::PINNED) {
-            self.with_policy(|policy, marks, names| policy.remove(names.slot(number), marks));
-        }
         if cell.is(flag::TIMED) {
             self.state.wheel.disarm(number);
         }
         let weight = self.core.slab.weight(number);
-        self.core.count_unlinked(u64::from(weight));
+        self.core.depart(&mut self.state.space, number, weight);
         self.state.weight -= u64::from(weight);
         self.state.len -= 1;
         weight
     }
 
-    /// The entry that should leave next, and why: a dead one if the timers have one at hand, else the policy's
-    /// choice. It is still in its cell.
-    pub(crate) fn victim(&mut self, now: u64) -> Option<(u32, Cause)> {
+    /// Takes out the entry that should leave next: a dead one if the timers have one at hand, else the policy's
+    /// choice. As with [`take`](Self::take) its cell and its weight are the caller's then.
+    #[inline]
+    pub(crate) fn take_victim(&mut self, now: u64) -> Option<Victim> {
         let mut steps = STEPS_BEFORE_EVICTION;
-        if let Some(dead) = self.expire(now, &mut steps) {
-            return Some(dead);
+        if let Some((number, cause)) = self.expire(now, &mut steps) {
+            return Some(Victim { number, weight: self.take(number), cause });
         }
-        let slot = self.with_policy(|policy, marks, _| policy.victim(marks))?;
+        if self.state.len >= FAR {
+            self.bring_nearer();
+        }
+        let held = self.state.weight;
+        let slot = self.with_policy(|policy, marks, _| policy.victim(held, marks))?;
         let number = self.state.names.cell(slot);
-        Some((number, self.dead(number, now).unwrap_or(Cause::Capacity)))
+        let cause = self.dead(number, now).unwrap_or(Cause::Capacity);
+        Some(Victim { number, weight: self.take_forgotten(number), cause })
+    }
+
+    /// Asks for the lines of those who will leave soon. In a large cache they come from memory, and one after
+    /// another they are most of what an eviction takes.
+    #[inline]
+    fn bring_nearer(&self) {
+        let State { policy, names, space, .. } = &*self.state;
+        for queue in 0..2 {
+            if let Some(slot) = policy.upcoming(queue, AHEAD.0) {
+                prefetch(self.core.slab.cell(names.cell(slot)));
+            }
+            if let Some(slot) = policy.upcoming(queue, AHEAD.1) {
+                let hash = self.core.slab.cell(names.cell(slot)).word();
+                self.core.table(space).prefetch(hash);
+            }
+        }
+    }
+
+    /// Shows every entry but the pinned ones with the policy's warmth for it.
+    pub(crate) fn survey(&self, mut show: impl FnMut(u32, f64)) {
+        let State { policy, names, .. } = &*self.state;
+        policy.survey(&CellMarks { core: self.core, names }, &mut |slot, warmth| {
+            show(names.cell(slot), warmth);
+        });
     }
 
     /// The next entry that the timers find dead.
@@ -308,6 +377,7 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
             let cell = self.core.slab.cell(number);
             if cell.is(flag::LIVE) {
                 cell.set(flag::LIVE, false);
+                cell.set(flag::GIVEN_UP, true);
                 let (first, last) = drained.chain.unwrap_or((crate::slab::NIL, number));
                 cell.set_word(first);
                 drained.chain = Some((number, last));
@@ -315,6 +385,7 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
             }
         }
         self.core.count_unlinked(drained.weight);
+        self.core.send_departed(&mut self.state.space);
         let state = &mut *self.state;
         state.policy.clear();
         state.wheel.clear();
@@ -354,6 +425,13 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
     }
 }
 
+/// What [`Locked::take_victim`] took out.
+pub(crate) struct Victim {
+    pub(crate) number: u32,
+    pub(crate) weight: u32,
+    pub(crate) cause: Cause,
+}
+
 /// What [`Locked::drain`] took out.
 pub(crate) struct Drained {
     /// First and last of a chain of cells.
@@ -384,5 +462,10 @@ pub(crate) fn meta<K, V>(core: &Core<K, V>, number: u32) -> Meta {
         expires_at: lifetime.expires_at,
         idle: lifetime.idle,
         pinned: cell.is(flag::PINNED),
+        priority: match (cell.is(flag::LOW), cell.is(flag::HIGH)) {
+            (true, _) => Priority::Low,
+            (_, true) => Priority::High,
+            _ => Priority::Normal,
+        },
     }
 }

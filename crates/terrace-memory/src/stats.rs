@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::entry::Cause;
 
-/// A snapshot of an engine's counters since it was made. Counters of different kinds may be a few operations
+/// A snapshot of an engine's counters since it was made, and of what it holds. Counters of different kinds may be a few operations
 /// apart, since a snapshot stops nobody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -18,6 +18,10 @@ pub struct Stats {
     pub misses: u64,
     /// Values stored, new keys and replacements together.
     pub inserts: u64,
+    /// Values made by [`get_or_insert_with`](crate::Memory::get_or_insert_with), stored or not.
+    pub loads: u64,
+    /// Makers that failed or panicked.
+    pub failed_loads: u64,
     /// Entries removed because the caller said so, by key, condition or clearing.
     pub removals: u64,
     /// Entries the policy chose to make room.
@@ -30,6 +34,12 @@ pub struct Stats {
     pub refused_too_heavy: u64,
     /// Entries refused because no room could be made.
     pub refused_full: u64,
+    /// Entries held at the moment.
+    pub entries: u64,
+    /// What they weigh, overhead included.
+    pub weight: u64,
+    /// What weighs beside them because it left and is not yet dropped.
+    pub retired_weight: u64,
 }
 
 impl Stats {
@@ -56,6 +66,8 @@ impl Stats {
 pub(crate) struct Counters {
     pub(crate) inserts: Counter,
     pub(crate) removals: Counter,
+    pub(crate) loads: Counter,
+    pub(crate) failed_loads: Counter,
     causes: [Counter; Cause::ALL.len()],
 }
 
@@ -67,6 +79,8 @@ impl Counters {
     pub(crate) fn add_to(&self, sum: &mut Stats) {
         sum.inserts += self.inserts.get();
         sum.removals += self.removals.get();
+        sum.loads += self.loads.get();
+        sum.failed_loads += self.failed_loads.get();
         sum.evicted_for_capacity += self.causes[Cause::Capacity as usize].get();
         sum.expired += self.causes[Cause::Expired as usize].get();
         sum.idled += self.causes[Cause::Idle as usize].get();

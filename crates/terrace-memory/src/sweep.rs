@@ -7,7 +7,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::cell::flag;
-use crate::entry::Meta;
+use crate::entry::{Cause, Meta};
 use crate::eviction::Policy;
 use crate::gone::{Evictions, Gone};
 use crate::memory::{Memory, most_retired, setup};
@@ -19,6 +19,9 @@ const RETAIN_STEP: usize = 256;
 /// Timers looked at for each entry that [`Memory::advance`] may return: an idle entry that was used since is
 /// put back, which is work too.
 const STEPS_PER_ENTRY: usize = 4;
+
+/// An entry that [`Memory::retain_telling`] took out, and why it was dead, if it was.
+type Removed<'a, K, V> = (Gone<'a, K, V>, Option<Cause>);
 
 /// One past the largest hash that the index goes by.
 const END: u64 = 1 << 32;
@@ -89,7 +92,18 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
     /// Removes every entry that does not satisfy `keep`, and every dead one, and returns how many that were.
     /// Entries that come in meanwhile may be judged or not. `keep` runs without a lock; an entry that is replaced
     /// while it is judged stays.
-    pub fn retain(&self, now: u64, mut keep: impl FnMut(&K, &V) -> bool) -> usize {
+    pub fn retain(&self, now: u64, keep: impl FnMut(&K, &V) -> bool) -> usize {
+        self.retain_telling(now, keep, |_, _, _| {})
+    }
+
+    /// As [`retain`](Memory::retain), and tells of each entry that was removed, without a lock: for what it left, if
+    /// it was dead, or `None` if `keep` said so.
+    pub fn retain_telling(
+        &self,
+        now: u64,
+        mut keep: impl FnMut(&K, &V) -> bool,
+        mut left: impl FnMut(&K, &V, Option<Cause>),
+    ) -> usize {
         let mut removed = 0;
         for shard in &self.shards {
             let mut from = 0;
@@ -98,6 +112,7 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
                 let (next, gone) = self.retain_step(shard, from, now, &mut keep);
                 from = next;
                 removed += gone.len();
+                gone.iter().for_each(|(gone, cause)| left(&gone.key, &gone.value, *cause));
             }
         }
         self.reclaim();
@@ -110,7 +125,7 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
         from: u64,
         now: u64,
         keep: &mut impl FnMut(&K, &V) -> bool,
-    ) -> (u64, Vec<Gone<'a, K, V>>) {
+    ) -> (u64, Vec<Removed<'a, K, V>>) {
         let pin = self.readers.pin();
         let step = collect(shard, &pin, from, RETAIN_STEP);
         let mut out = Vec::new();
@@ -129,7 +144,7 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
                 Some(cause) => locked.writers.counters.left(cause),
                 None => locked.writers.counters.removals.add(1),
             }
-            out.push(self.take_out(&mut locked, number));
+            out.push((self.take_out(&mut locked, number), dead));
             locked.publish_totals();
         }
         (step.next, out)
@@ -179,9 +194,9 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
                 let mut locked = shard.lock();
                 while self.budget.used() > capacity
                     && locked.state.weight > floor
-                    && let Some((number, cause)) = locked.victim(now)
+                    && let Some(victim) = locked.take_victim(now)
                 {
-                    evicted.push(self.evict(&mut locked, number, cause));
+                    evicted.push(self.evicted(&locked, victim));
                 }
                 locked.publish_totals();
             }

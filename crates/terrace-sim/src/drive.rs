@@ -17,9 +17,9 @@ use crate::trace::Record;
 /// No slot.
 const NIL: u32 = u32::MAX;
 
-/// The marks of all slots.
+/// The marks of all slots, and the hashes.
 #[derive(Default)]
-struct Bytes(Vec<Cell<u8>>);
+struct Bytes(Vec<Cell<u8>>, Vec<u32>);
 
 impl Marks for Bytes {
     #[inline]
@@ -30,6 +30,11 @@ impl Marks for Bytes {
     #[inline]
     fn set(&self, slot: u32, mark: u8) {
         self.0[slot as usize].set(mark);
+    }
+
+    #[inline]
+    fn hash(&self, slot: u32) -> u32 {
+        self.1[slot as usize]
     }
 }
 
@@ -103,11 +108,13 @@ impl<P: Policy> Cache<P> {
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.entries[slot as usize] = entry;
+                self.marks.1[slot as usize] = hash as u32;
                 slot
             }
             None => {
                 self.entries.push(entry);
                 self.marks.0.push(Cell::new(0));
+                self.marks.1.push(hash as u32);
                 (self.entries.len() - 1) as u32
             }
         };

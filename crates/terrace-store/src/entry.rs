@@ -146,8 +146,8 @@ pub struct Entry {
     pub codec: CodecId,
     /// A hash of the value's type name and schema; 0 if the bytes are the value.
     pub type_fingerprint: u64,
-    /// How much it is worth keeping beside others: 0 is normal, greater is worth more. Stores keep it; no policy
-    /// ranks by it yet.
+    /// How much it is worth keeping beside others, as a signed number: 0 is normal, 1 to 127 are worth more, 128 to
+    /// 255, which stand for -128 to -1, less. Stores keep it; the hot tier's eviction obeys its sign.
     pub priority: u8,
     /// What it weighs, where the caller says so; otherwise its size in bytes. At least 1: a store may keep 0 as 1.
     pub weight: Option<u32>,

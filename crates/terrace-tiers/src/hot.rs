@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use terrace_memory::{Cause, Config, Decision, Evictions, Memory, Options, Outcome};
+use terrace_memory::{Cause, Config, Decision, Evictions, Memory, Options, Outcome, Priority};
 use terrace_store::{
     Clock, Condition, Deleted, Entry, Error, ErrorKind, Key, Namespace, Result, Version, Written,
 };
@@ -17,6 +17,7 @@ use crate::floors::Floors;
 use crate::generations::{Generations, Verdict};
 use crate::histogram::{Histogram, Latencies};
 use crate::key::CacheKey;
+use crate::listener::{Listener, Telling};
 use crate::parcel::{Live, Parcel};
 use crate::stats::is_timed;
 
@@ -89,6 +90,10 @@ pub trait Hot: Send + Sync {
         condition: Condition,
         next: &dyn Fn() -> Version,
     ) -> Result<Written>;
+
+    /// Tells the listener, if there is one, of what was evicted. Every other call does so by itself; [`put`](Hot::put)
+    /// leaves it to its caller, who may hold a lock.
+    fn tell(&self);
 
     /// Removes what is there if the condition holds, for the cache whose authority the hot tier is.
     fn delete(&self, key: &Key, condition: Condition, next: &dyn Fn() -> Version) -> Deleted;
@@ -168,6 +173,7 @@ pub struct HotTier<K, L> {
     /// What the wheel or an insert found unused for too long, not yet told.
     idled: Mutex<Vec<(Key, Version)>>,
     latency: Histogram,
+    telling: Option<Telling<K, L>>,
 }
 
 impl<K: CacheKey, L: Clone + Send + Sync + 'static> HotTier<K, L> {
@@ -190,7 +196,15 @@ impl<K: CacheKey, L: Clone + Send + Sync + 'static> HotTier<K, L> {
             lifetimes: AtomicBool::new(false),
             idled: Mutex::default(),
             latency: Histogram::default(),
+            telling: None,
         }
+    }
+
+    /// The same, with somebody who is told of evictions.
+    #[must_use]
+    pub fn on_evict(mut self, listener: Listener<K, L>) -> Self {
+        self.telling = Some(Telling::new(listener));
+        self
     }
 
     /// The engine beneath.
@@ -266,7 +280,8 @@ impl<K: CacheKey, L: Clone + Send + Sync + 'static> HotTier<K, L> {
         }
     }
 
-    /// Puts a live value there if its condition holds. As [`Hot::put`], for those who know the types.
+    /// Puts a live value there if its condition holds. As [`Hot::put`], for those who know the types; they call
+    /// [`Hot::tell`], too.
     ///
     /// # Errors
     /// `Full` if it is too heavy, or there is no room and nothing may leave.
@@ -317,6 +332,7 @@ impl<K: CacheKey, L: Clone + Send + Sync + 'static> HotTier<K, L> {
             options.expires_at = Some(self.clock.now_ms().saturating_add(left));
         }
         options.idle = entry.idle_ms.map(NonZeroU64::get);
+        options.priority = priority_of(entry);
         options.pinned = self.keep_unexpiring && entry.expires_ms.is_none();
         if options.expires_at.is_some() || options.idle.is_some() {
             self.lifetimes.store(true, Ordering::Relaxed);
@@ -324,19 +340,35 @@ impl<K: CacheKey, L: Clone + Send + Sync + 'static> HotTier<K, L> {
         options
     }
 
-    /// Remembers which of these went unused for too long.
+    /// Remembers these for the listener, and which of them went unused for too long.
     fn note(&self, evicted: Evictions<'_, K, Held<L>>) {
-        for gone in evicted {
-            if gone.cause == Cause::Idle
-                && let Ok(key) = K::flat(gone.key.borrow(), &self.namespace)
-            {
-                self.idled.lock().unwrap_or_else(PoisonError::into_inner).push((key, gone.value.version));
-            }
+        for gone in &evicted {
+            self.note_one(&gone.key, &gone.value, gone.cause);
+        }
+    }
+
+    fn note_one(&self, key: &K, held: &Held<L>, cause: Cause) {
+        if cause == Cause::Idle
+            && let Ok(key) = K::flat(key.borrow(), &self.namespace)
+        {
+            self.idled.lock().unwrap_or_else(PoisonError::into_inner).push((key, held.version));
+        }
+        if let Some(telling) = &self.telling {
+            telling.note(key.clone(), held.value.clone(), cause);
         }
     }
 
     fn typed(&self, key: &Key) -> Option<K> {
         K::from_key(key)
+    }
+}
+
+/// What the priority of an entry means to the engine: a signed number.
+fn priority_of(entry: &Entry) -> Priority {
+    match entry.priority.cast_signed() {
+        0 => Priority::Normal,
+        1.. => Priority::High,
+        _ => Priority::Low,
     }
 }
 
@@ -374,6 +406,12 @@ impl<K: CacheKey, L: Clone + Send + Sync + 'static> Hot for HotTier<K, L> {
         }
     }
 
+    fn tell(&self) {
+        if let Some(telling) = &self.telling {
+            telling.tell();
+        }
+    }
+
     fn delete(&self, key: &Key, condition: Condition, next: &dyn Fn() -> Version) -> Deleted {
         let Some(typed) = self.typed(key) else { return Deleted::Conflict { current: None } };
         let mut deleted = Deleted::Conflict { current: None };
@@ -393,6 +431,7 @@ impl<K: CacheKey, L: Clone + Send + Sync + 'static> Hot for HotTier<K, L> {
             }
         });
         self.note(upserted.evicted);
+        self.tell();
         deleted
     }
 
@@ -400,7 +439,12 @@ impl<K: CacheKey, L: Clone + Send + Sync + 'static> Hot for HotTier<K, L> {
         // The floor first: whatever is offered from now on meets it, whatever was offered before is removed.
         self.floors.raise(key, up_to);
         if let Some(typed) = self.typed(key) {
-            self.memory.remove_if::<K::Borrowed>(typed.borrow(), self.now(), |held| held.version <= up_to);
+            let upserted = self.memory.upsert(typed, self.now(), |held| match held {
+                Some(held) if held.version <= up_to => Decision::Remove,
+                _ => Decision::Keep,
+            });
+            self.note(upserted.evicted);
+            self.tell();
         }
     }
 
@@ -428,13 +472,20 @@ impl<K: CacheKey, L: Clone + Send + Sync + 'static> Hot for HotTier<K, L> {
             _ => Decision::Keep,
         });
         self.note(upserted.evicted);
+        self.tell();
     }
 
     fn reclaim(&self) -> u64 {
         let served = |key: &K, held: &Held<L>| {
             K::flat(key.borrow(), &self.namespace).is_ok_and(|flat| self.judge(&flat, held).is_some())
         };
-        self.memory.retain(self.now(), served) as u64
+        let removed = self.memory.retain_telling(self.now(), served, |key, held, cause| {
+            if let Some(cause) = cause {
+                self.note_one(key, held, cause);
+            }
+        });
+        self.tell();
+        removed as u64
     }
 
     fn advance(&self, limit: usize) -> Vec<(Key, Version)> {
@@ -442,6 +493,7 @@ impl<K: CacheKey, L: Clone + Send + Sync + 'static> Hot for HotTier<K, L> {
             let gone = self.memory.advance(self.clock.now_ms(), limit);
             self.note(gone);
         }
+        self.tell();
         std::mem::take(&mut *self.idled.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -466,5 +518,6 @@ impl<K: CacheKey, L: Clone + Send + Sync + 'static> Hot for HotTier<K, L> {
     fn set_capacity(&self, capacity: u64) {
         let gone = self.memory.set_capacity(capacity, self.now());
         self.note(gone);
+        self.tell();
     }
 }

@@ -109,6 +109,7 @@ impl Tiers {
                 }
             }
         }
+        self.tell_evicted();
     }
 
     /// Copies an entry with its version into a tier that is kept current here.

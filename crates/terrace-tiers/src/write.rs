@@ -159,6 +159,14 @@ impl Tiers {
         {
             hot.forget(key, version);
         }
+        self.tell_evicted();
+    }
+
+    /// Tells of what a put made leave, now that no lock is held.
+    pub(crate) fn tell_evicted(&self) {
+        if let Some(hot) = &self.hot {
+            hot.tell();
+        }
     }
 
     /// Writes several values to all tiers, whatever is there; of two for one key the later one stays. Where the
@@ -254,6 +262,7 @@ impl Tiers {
         self.flights.poison(key);
         let written = hot.put(key, parcel, condition, &|| self.next_version());
         self.flights.poison(key);
+        hot.tell();
         written
     }
 

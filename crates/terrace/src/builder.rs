@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use terrace_memory::Config;
+use terrace_memory::{Cause, Config};
 use terrace_store::{Clock, Error, ErrorKind, Namespace, Result, Spawn, Store, block_on};
 use terrace_tiers::{
-    CacheKey, Codec, Foundation, HotConfig, HotTier, Lifetime, Lower, Options, Tier, Tiers, WriteMode,
+    CacheKey, Codec, Foundation, HotConfig, HotTier, Lifetime, Listener, Lower, Options, Tier, Tiers,
+    WriteMode,
 };
 
 use crate::cache::{Cache, Inner};
@@ -30,6 +31,7 @@ pub struct Builder<K, V: Slot = Mixed> {
     idle: Option<Result<Duration>>,
     options: Options,
     weigher: Option<fn(&K, &V::Live) -> u64>,
+    listener: Option<Listener<K, V::Live>>,
     clock: Option<Arc<dyn Clock>>,
     spawn: Option<Arc<dyn Spawn>>,
     types: PhantomData<fn() -> (K, V)>,
@@ -56,6 +58,7 @@ impl<K: CacheKey, V: Slot> Builder<K, V> {
             idle: None,
             options: Options::default(),
             weigher: None,
+            listener: None,
             clock: None,
             spawn: None,
             types: PhantomData,
@@ -78,6 +81,18 @@ impl<K: CacheKey, V: Slot> Builder<K, V> {
     /// value that is encoded for a tier below also its encoded length.
     pub fn weigher(mut self, weigher: fn(&K, &V::Live) -> u64) -> Self {
         self.weigher = Some(weigher);
+        self
+    }
+
+    /// Is told of each entry that the hot tier lets go by itself: once, with the cause, after it has left. Entries
+    /// that are removed, replaced or invalidated are not evicted; a value that was refused, because it is too
+    /// heavy or no room could be made, is told of.
+    ///
+    /// It runs on a thread that uses the cache, often one of the runtime's, so it should not take long and must not
+    /// block; no lock is held. It may use the cache, but a put that evicts calls it again, within itself. If it
+    /// panics, nobody but itself is harmed. The key and the value are clones.
+    pub fn on_evict(mut self, listener: impl Fn(&K, &V::Live, Cause) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Arc::new(listener));
         self
     }
 
@@ -141,12 +156,12 @@ impl<K: CacheKey, V: Slot> Builder<K, V> {
         let base = Foundation::new(Arc::clone(&clock), self.options);
         let memory = self.hot.unwrap_or_else(|| Config::bytes(64 << 20));
         let hot = HotConfig { memory, namespace: namespace.clone(), hold: V::hold, keep_unexpiring: false };
-        let hot = Arc::new(HotTier::<K, V::Live>::new(
-            hot,
-            Arc::clone(&clock),
-            Arc::clone(&base.floors),
-            Arc::clone(&base.generations),
-        ));
+        let (floors, generations) = (Arc::clone(&base.floors), Arc::clone(&base.generations));
+        let mut hot = HotTier::<K, V::Live>::new(hot, Arc::clone(&clock), floors, generations);
+        if let Some(listener) = self.listener {
+            hot = hot.on_evict(listener);
+        }
+        let hot = Arc::new(hot);
         let mut lower = Vec::with_capacity(self.stores.len());
         for (tier, place, mode) in self.stores {
             let store = match place {

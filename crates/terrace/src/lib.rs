@@ -23,6 +23,7 @@ pub use invalidate::{Prefix, Tag, Target};
 pub use lookup::{Item, Lookup};
 pub use put::{Put, PutFuture};
 pub use slot::{Mixed, Slot, Value};
+pub use terrace_memory::{Cause, Priority};
 pub use terrace_store::{Error, ErrorKind, Result, Version};
 pub use terrace_tiers::{CacheKey, Loading, Tier};
 pub use units::{Size, Span};

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use terrace_memory::Priority;
 use terrace_store::{BoxFuture, Compress, Condition, Entry, Error, ErrorKind, Key, Result, Tags, Written};
 use terrace_tiers::{CacheKey, Codec, Lifetime, Live, Parcel, PutRequest};
 
@@ -26,6 +27,7 @@ pub struct Put<'a, K, V: Slot> {
     fresh: Option<Duration>,
     tags: Vec<Bytes>,
     compress: Compress,
+    priority: Priority,
     condition: Condition,
     wrong: Option<Error>,
 }
@@ -48,6 +50,7 @@ impl<'a, K: CacheKey, V: Slot> Put<'a, K, V> {
             fresh: None,
             tags: Vec::new(),
             compress: Compress::Default,
+            priority: Priority::Normal,
             condition: Condition::Any,
             wrong: None,
         }
@@ -100,6 +103,12 @@ impl<'a, K: CacheKey, V: Slot> Put<'a, K, V> {
         self
     }
 
+    /// How much it is worth keeping in memory beside others.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
     /// Whether the stores compress it.
     pub fn compress(mut self, compress: Compress) -> Self {
         self.compress = compress;
@@ -148,6 +157,11 @@ impl<'a, K: CacheKey, V: Slot> Put<'a, K, V> {
             }
         }
         entry.tags = Tags::new(&self.tags)?;
+        entry.priority = match self.priority {
+            Priority::Low => (-1i8).cast_unsigned(),
+            Priority::Normal => 0,
+            Priority::High => 1,
+        };
         if let Some(fresh) = self.fresh.and_then(whole_ms) {
             entry.fresh_until_ms = NonZeroU64::new(entry.created_ms.saturating_add(fresh.get()));
         }

@@ -298,7 +298,7 @@ impl Table {
     }
 
     pub(super) fn options_under(&self, evict: Evict, key: &Key, held: &Held) -> Options {
-        Options { weight: self.weight(key, held), expires_at: None, idle: None, pinned: evict.pins(held) }
+        Options { pinned: evict.pins(held), ..Options::weighing(self.weight(key, held)) }
     }
 
     /// What an entry counts for. The budget counts what cannot be evicted.

@@ -13,6 +13,15 @@ fn open(url: &str) -> Result<Arc<dyn Store>> {
     registry::open(url, Arc::new(FrozenClock::default()), Arc::new(TokioSpawn::current()?))
 }
 
+#[test]
+fn a_scheme_names_one_store() {
+    let mut known: Vec<_> = registry::schemes().collect();
+    known.sort_unstable();
+    let all = known.len();
+    known.dedup();
+    assert_eq!(known.len(), all, "{known:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_scheme_opens_the_store_of_its_name() {
     for scheme in registry::schemes() {

@@ -112,6 +112,12 @@ impl Policy for AdaptiveReplacement {
         (self.target, self.coming) = (0, None);
     }
 
+    fn survey<M: Marks>(&self, _marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        for queue in [ONCE, OFTEN] {
+            self.queues.oldest_first(queue).for_each(|slot| show(slot, queue as f64));
+        }
+    }
+
     fn heap_bytes(&self) -> usize {
         let ghosts: usize = self.ghosts.iter().map(Ghost::heap_bytes).sum();
         self.queues.heap_bytes() + self.fingerprints.capacity() * size_of::<u32>() + ghosts

@@ -90,6 +90,10 @@ impl Policy for ClimbingWTinyLfu {
         *self = Self::new(Setup::alone(self.tiny.capacity, 0), &Arc::new(()));
     }
 
+    fn survey<M: Marks>(&self, _marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        self.tiny.survey(show);
+    }
+
     fn heap_bytes(&self) -> usize {
         self.tiny.heap_bytes()
     }

@@ -47,20 +47,15 @@ impl Policy for Clock {
     }
 
     fn victim<M: Marks>(&mut self, marks: &M) -> Option<u32> {
-        // After one round every mark is clear, but for those of hits at this very moment.
-        for _ in 0..self.queue.len(0) {
-            let slot = self.queue.tail(0)?;
-            if marks.get(slot) == 0 {
-                break;
-            }
-            marks.set(slot, 0);
-            self.queue.promote(0, slot);
-        }
-        self.queue.pop_tail(0)
+        self.queue.pop_unused(0, marks)
     }
 
     fn clear(&mut self) {
         *self = Clock::default();
+    }
+
+    fn survey<M: Marks>(&self, marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        self.queue.oldest_first(0).for_each(|slot| show(slot, f64::from(marks.get(slot))));
     }
 
     fn heap_bytes(&self) -> usize {

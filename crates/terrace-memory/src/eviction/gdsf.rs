@@ -81,6 +81,11 @@ impl Policy for Gdsf {
         *self = Gdsf::default();
     }
 
+    fn survey<M: Marks>(&self, _marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        // Without the age, by which the shards differ.
+        self.heap.ascending().into_iter().for_each(|(slot, priority)| show(slot, priority - self.age));
+    }
+
     fn heap_bytes(&self) -> usize {
         self.heap.heap_bytes() + self.entries.capacity() * size_of::<Entry>()
     }

@@ -3,6 +3,8 @@
 //! Decision: among equals, what was touched longest ago comes first, so that a policy by frequency is one by
 //! recency among entries of one frequency, and a replay repeats exactly.
 
+use std::cmp::Ordering;
+
 use crate::slab::{cover, make_room};
 
 /// Smaller comes first.
@@ -14,8 +16,12 @@ struct Rank {
 }
 
 impl Rank {
+    fn order(&self, other: &Rank) -> Ordering {
+        self.priority.total_cmp(&other.priority).then(self.touched.cmp(&other.touched))
+    }
+
     fn is_before(&self, other: &Rank) -> bool {
-        self.priority.total_cmp(&other.priority).then(self.touched.cmp(&other.touched)).is_lt()
+        self.order(other).is_lt()
     }
 }
 
@@ -67,6 +73,14 @@ impl Heap {
             let place = self.rise(place);
             self.sink(place);
         }
+    }
+
+    /// All slots with their priorities, in their order. O(n log n).
+    pub(super) fn ascending(&self) -> Vec<(u32, f64)> {
+        let rank = |slot: &u32| self.ranks[*slot as usize];
+        let mut slots = self.order.clone();
+        slots.sort_unstable_by(|a, b| rank(a).order(&rank(b)));
+        slots.iter().map(|slot| (*slot, rank(slot).priority)).collect()
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

@@ -5,6 +5,7 @@
 //! victim is the worst of 64 drawn at random. Time is counted in requests. Weights count: an entry's worth is
 //! its use per time and weight.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::chance::Chance;
@@ -89,6 +90,12 @@ impl Policy for Hyperbolic {
         (self.members, self.entries, self.now) = (Members::default(), Vec::new(), 0);
     }
 
+    fn survey<M: Marks>(&self, _marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        let mut slots = self.members.all().to_vec();
+        slots.sort_unstable_by(|a, b| self.order(*a, *b));
+        slots.iter().for_each(|slot| show(*slot, self.worth(*slot)));
+    }
+
     fn heap_bytes(&self) -> usize {
         self.members.heap_bytes() + self.entries.capacity() * size_of::<Entry>()
     }
@@ -96,9 +103,13 @@ impl Policy for Hyperbolic {
 
 impl Hyperbolic {
     fn worse(&self, a: u32, b: u32) -> u32 {
+        if self.order(b, a).is_lt() { b } else { a }
+    }
+
+    fn order(&self, a: u32, b: u32) -> Ordering {
         // Older is worse among equals, so that entries which were never used leave in order.
         let [x, y] = [a, b].map(|slot| (self.worth(slot), self.entries[slot as usize].since));
-        if y.0.total_cmp(&x.0).then(y.1.cmp(&x.1)).is_lt() { b } else { a }
+        x.0.total_cmp(&y.0).then(x.1.cmp(&y.1))
     }
 
     fn worth(&self, slot: u32) -> f64 {

@@ -136,6 +136,15 @@ impl Policy for Lecar {
         *self = Lecar::new(setup, &Arc::new(()));
     }
 
+    fn survey<M: Marks>(&self, _marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        // By the expert that is trusted more now.
+        if self.lru_weight >= 0.5 {
+            self.recent.oldest_first(0).for_each(|slot| show(slot, 0.0));
+        } else {
+            self.frequent.ascending().into_iter().for_each(|(slot, uses)| show(slot, uses));
+        }
+    }
+
     fn heap_bytes(&self) -> usize {
         self.recent.heap_bytes()
             + self.frequent.heap_bytes()

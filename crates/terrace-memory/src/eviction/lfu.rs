@@ -64,6 +64,11 @@ impl Policy for Lfu {
         *self = Lfu::default();
     }
 
+    fn survey<M: Marks>(&self, _marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        // Without the age, by which the shards differ.
+        self.heap.ascending().into_iter().for_each(|(slot, priority)| show(slot, priority - self.age));
+    }
+
     fn heap_bytes(&self) -> usize {
         self.heap.heap_bytes() + self.uses.capacity() * size_of::<u32>()
     }

@@ -181,6 +181,16 @@ impl Policy for Lirs {
         *self = Lirs::new(Setup::alone(capacity, 0), &Arc::new(()));
     }
 
+    fn survey<M: Marks>(&self, _marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        for node in self.queues.oldest_first(HELD) {
+            show(self.nodes[node as usize].slot, 0.0);
+        }
+        let low = |node: &u32| self.nodes[*node as usize].kind == Kind::Low;
+        for node in self.stack.oldest_first(0).filter(low) {
+            show(self.nodes[node as usize].slot, 1.0);
+        }
+    }
+
     fn heap_bytes(&self) -> usize {
         self.nodes.capacity() * size_of::<Node>()
             + (self.free.capacity() + self.of_slot.capacity()) * size_of::<u32>()

@@ -50,6 +50,10 @@ impl Policy for Lru {
         *self = Lru::default();
     }
 
+    fn survey<M: Marks>(&self, _marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        self.queue.oldest_first(0).for_each(|slot| show(slot, 0.0));
+    }
+
     fn heap_bytes(&self) -> usize {
         self.queue.heap_bytes()
     }

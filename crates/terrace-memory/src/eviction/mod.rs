@@ -24,6 +24,8 @@ mod qdlp;
 mod queue;
 mod queues;
 mod random;
+mod ranked;
+mod rings;
 mod s3fifo;
 mod sieve;
 mod sketch;
@@ -47,6 +49,7 @@ pub use lirs::Lirs;
 pub use lru::Lru;
 pub use qdlp::Qdlp;
 pub use random::Random;
+pub(crate) use ranked::{Ranked, Standing};
 pub use s3fifo::S3Fifo;
 pub use sieve::Sieve;
 pub use slru::Slru;
@@ -54,13 +57,16 @@ pub use two_q::TwoQ;
 pub use wtinylfu::WTinyLfu;
 
 /// The marks of a shard's entries: one byte each, kept by whoever keeps the entries, changed by hits at any
-/// moment.
+/// moment; and the hashes, which are kept there anyway.
 pub trait Marks {
     /// The mark of the entry in this slot.
     fn get(&self, slot: u32) -> u8;
 
     /// Changes it. Called under the shard's lock; a hit at the same moment may be lost.
     fn set(&self, slot: u32, mark: u8);
+
+    /// The lower half of the hash with which the entry in this slot was inserted.
+    fn hash(&self, slot: u32) -> u32;
 }
 
 /// What a policy for one shard is made for.
@@ -154,9 +160,27 @@ pub trait Policy: Send + Sync + 'static {
     /// that is how admission is declined.
     fn victim<M: Marks>(&mut self, marks: &M) -> Option<u32>;
 
+    /// An entry whose turn to be looked at by [`victim`](Policy::victim) comes so many entries later, if the policy can
+    /// tell without a search: whoever keeps the entries may bring it nearer. More than one queue may be asked
+    /// about, by its number.
+    #[inline]
+    fn upcoming(&self, _queue: usize, _later: usize) -> Option<u32> {
+        None
+    }
+
     /// Somebody asked for a key with this hash, and it was not there. Told where hits are exclusive, and by
     /// callers that hold the lock anyway; a policy works without it, if less well.
     fn miss(&mut self, _hash: u64) {}
+
+    /// Shows every entry it knows with its *warmth*, for people to look at. Were nothing used from now on, the one
+    /// with less warmth would leave sooner, as far as can be told without choosing; among equals, the one that is
+    /// shown first. Where a border decides which of two parts gives the next victim, the part of less worth comes
+    /// first. The warmth of entries of several shards may be compared.
+    ///
+    /// # Cost
+    ///
+    /// A step for each entry, or O(log n) where they have to be put in order.
+    fn survey<M: Marks>(&self, marks: &M, show: &mut dyn FnMut(u32, f64));
 
     /// Every entry left.
     fn clear(&mut self);
@@ -173,11 +197,16 @@ mod testing {
 
     use super::{Marks, Policy, Setup};
 
-    pub(super) struct PlainMarks(Vec<Cell<u8>>);
+    /// The mark and the hash of each slot; its number, unless another is said.
+    pub(super) struct PlainMarks(Vec<(Cell<u8>, Cell<u32>)>);
 
     impl PlainMarks {
         pub(super) fn new(slots: usize) -> Self {
-            PlainMarks(vec![Cell::new(0); slots])
+            PlainMarks((0..slots as u32).map(|slot| (Cell::new(0), Cell::new(slot))).collect())
+        }
+
+        pub(super) fn name(&self, slot: u32, hash: u64) {
+            self.0[slot as usize].1.set(hash as u32);
         }
 
         pub(super) fn hit<P: Policy>(&self, slot: u32) {
@@ -187,11 +216,15 @@ mod testing {
 
     impl Marks for PlainMarks {
         fn get(&self, slot: u32) -> u8 {
-            self.0[slot as usize].get()
+            self.0[slot as usize].0.get()
         }
 
         fn set(&self, slot: u32, mark: u8) {
-            self.0[slot as usize].set(mark);
+            self.0[slot as usize].0.set(mark);
+        }
+
+        fn hash(&self, slot: u32) -> u32 {
+            self.0[slot as usize].1.get()
         }
     }
 

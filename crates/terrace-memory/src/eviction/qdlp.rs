@@ -56,6 +56,10 @@ impl Policy for Qdlp {
         *self = Qdlp::default();
     }
 
+    fn survey<M: Marks>(&self, marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        self.queues.survey(marks, show);
+    }
+
     fn heap_bytes(&self) -> usize {
         self.queues.heap_bytes()
     }

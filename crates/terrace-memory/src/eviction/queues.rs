@@ -3,6 +3,7 @@
 //! Decision: an entry stands in at most one queue, so one byte a slot says which, and 0 says that the slot is
 //! not known at all. Calls that name a slot the policy does not know then fall out here, once for all policies.
 
+use super::Marks;
 use super::queue::{Links, Queue};
 use crate::slab::cover;
 
@@ -74,6 +75,20 @@ impl<const N: usize> Queues<N> {
         Some(slot)
     }
 
+    /// Takes the oldest entry that is not marked out of a queue; those that are go to its head, without their mark.
+    pub(super) fn pop_unused<M: Marks>(&mut self, queue: usize, marks: &M) -> Option<u32> {
+        // After one round every mark is clear, but for those of hits at this very moment.
+        for _ in 0..self.len(queue) {
+            let slot = self.tail(queue)?;
+            if marks.get(slot) == 0 {
+                break;
+            }
+            marks.set(slot, 0);
+            self.promote(queue, slot);
+        }
+        self.pop_tail(queue)
+    }
+
     pub(super) fn reweigh(&mut self, slot: u32, weight: u32) {
         if let Some(queue) = self.place(slot) {
             self.queues[queue].reweigh(&mut self.links, slot, weight);
@@ -89,6 +104,11 @@ impl<const N: usize> Queues<N> {
     #[inline]
     pub(super) fn newer(&self, slot: u32) -> Option<u32> {
         self.links.newer(slot)
+    }
+
+    /// The entries of a queue, from its tail to its head.
+    pub(super) fn oldest_first(&self, queue: usize) -> impl Iterator<Item = u32> + '_ {
+        std::iter::successors(self.tail(queue), |slot| self.newer(*slot))
     }
 
     pub(super) fn len(&self, queue: usize) -> usize {

@@ -46,6 +46,11 @@ impl Policy for Random {
         self.members = Members::default();
     }
 
+    fn survey<M: Marks>(&self, _marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        // All are the same to it.
+        self.members.all().iter().for_each(|slot| show(*slot, 0.0));
+    }
+
     fn heap_bytes(&self) -> usize {
         self.members.heap_bytes()
     }

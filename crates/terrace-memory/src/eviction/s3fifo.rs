@@ -61,6 +61,10 @@ impl Policy for S3Fifo {
         *self = S3Fifo::default();
     }
 
+    fn survey<M: Marks>(&self, marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        self.queues.survey(marks, show);
+    }
+
     fn heap_bytes(&self) -> usize {
         self.queues.heap_bytes()
     }
@@ -146,6 +150,9 @@ mod tests {
                 3
             }
             fn set(&self, _: u32, _: u8) {}
+            fn hash(&self, slot: u32) -> u32 {
+                slot
+            }
         }
         let mut policy: S3Fifo = alone(10);
         for slot in 0..10 {

@@ -71,6 +71,13 @@ impl Policy for Sieve {
         *self = Sieve::default();
     }
 
+    fn survey<M: Marks>(&self, marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        let from_hand = std::iter::successors(self.hand, |slot| self.queue.newer(*slot));
+        let to_hand = self.queue.oldest_first(0).take_while(|slot| self.hand != Some(*slot));
+        let all = from_hand.chain(to_hand);
+        all.for_each(|slot| show(slot, f64::from(marks.get(slot))));
+    }
+
     fn heap_bytes(&self) -> usize {
         self.queue.heap_bytes()
     }

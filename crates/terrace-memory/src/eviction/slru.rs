@@ -61,6 +61,12 @@ impl Policy for Slru {
         self.queues = Queues::default();
     }
 
+    fn survey<M: Marks>(&self, _marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        for queue in [PROBATION, PROTECTED] {
+            self.queues.oldest_first(queue).for_each(|slot| show(slot, queue as f64));
+        }
+    }
+
     fn heap_bytes(&self) -> usize {
         self.queues.heap_bytes()
     }

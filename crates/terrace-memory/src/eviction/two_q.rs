@@ -85,6 +85,12 @@ impl Policy for TwoQ {
         self.out = Ghost::default();
     }
 
+    fn survey<M: Marks>(&self, _marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        for queue in [IN, MAIN] {
+            self.queues.oldest_first(queue).for_each(|slot| show(slot, queue as f64));
+        }
+    }
+
     fn heap_bytes(&self) -> usize {
         self.queues.heap_bytes() + self.fingerprints.capacity() * size_of::<u32>() + self.out.heap_bytes()
     }

@@ -73,6 +73,10 @@ impl<const PERCENT: u8> Policy for WTinyLfu<PERCENT> {
         self.tiny = Windowed::new(self.tiny.capacity, self.tiny.most_window);
     }
 
+    fn survey<M: Marks>(&self, _marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        self.tiny.survey(show);
+    }
+
     fn heap_bytes(&self) -> usize {
         self.tiny.heap_bytes()
     }
@@ -168,6 +172,15 @@ impl Windowed {
 
     fn frequency(&self, slot: u32) -> u64 {
         self.sketch.estimate(self.hashes[slot as usize])
+    }
+
+    /// Those that may have to compete, by frequency; then those that are protected.
+    pub(super) fn survey(&self, show: &mut dyn FnMut(u32, f64)) {
+        for queue in [PROBATION, WINDOW] {
+            self.queues.oldest_first(queue).for_each(|slot| show(slot, self.frequency(slot) as f64));
+        }
+        let most = f64::from(u8::MAX);
+        self.queues.oldest_first(PROTECTED).for_each(|slot| show(slot, most + self.frequency(slot) as f64));
     }
 
     pub(super) fn queues(&mut self) -> &mut Queues<3> {

@@ -8,13 +8,15 @@
 //! stores each exactly; slabs with classes a quarter apart lose a tenth of the memory, and every change of the
 //! lengths strands some. What a log costs, the copying of entries that stay, is a memory copy here.
 //!
+//! - `read.rs`, `write.rs`: the calls for one key.
 //! - `index.rs`: the table, 9 bytes an entry; `ghosts.rs`, one byte more.
 //! - `record.rs`: an entry's bytes, with a checksum.
-//! - `block.rs`, `reclaim.rs`: blocks, two logs of them, and which block is emptied.
+//! - `block.rs`, `blocks.rs`, `reclaim.rs`: blocks, two logs of them, and which block is emptied.
 //! - `choice.rs`, `training.rs`: how values are encoded.
 //! - `border.rs`: how much of the memory should be warm.
 
 mod block;
+mod blocks;
 mod border;
 mod choice;
 mod config;
@@ -24,19 +26,19 @@ mod entry;
 mod evicted;
 mod ghosts;
 mod index;
+mod read;
 mod reclaim;
 mod record;
 mod shard;
 mod stats;
 mod training;
+mod workspace;
+mod write;
 
-use std::cell::Cell;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
-use terrace_envelope::Compression;
-use terrace_envelope::codec::Coder;
 
 pub use border::{Border, Costs, Evidence, Verdict};
 pub use config::Config;
@@ -47,10 +49,9 @@ pub use training::Trained;
 
 use self::choice::Choice;
 use self::config::MOST_PER_SHARD;
-use self::record::{Record, checksum_of, is_sound};
-use self::shard::{Refusal, Shard};
+use self::shard::Shard;
 use self::training::Trainings;
-use crate::{Cause, RandomHash};
+use crate::RandomHash;
 
 /// Encoded entries in dense memory; see the module's description.
 pub struct Warm {
@@ -72,31 +73,6 @@ impl std::fmt::Debug for Warm {
             .field("capacity", &self.capacity())
             .finish_non_exhaustive()
     }
-}
-
-/// What one thread needs to encode and decode. It is reused, so that neither allocates once it is warm.
-#[derive(Default)]
-struct Workspace {
-    coder: Coder,
-    bytes: Vec<u8>,
-}
-
-/// One long value must not leave its size behind in every thread.
-const LARGEST_WORKSPACE: usize = 1 << 20;
-
-thread_local! {
-    static WORKSPACE: Cell<Workspace> = Cell::default();
-}
-
-/// Lends the thread's workspace. A thread that is ending has none any more and gets one for this call.
-fn with_workspace<T>(work: impl FnOnce(&mut Workspace) -> T) -> T {
-    let mut workspace = WORKSPACE.try_with(Cell::take).unwrap_or_default();
-    let result = work(&mut workspace);
-    if workspace.bytes.capacity() > LARGEST_WORKSPACE {
-        workspace.bytes = Vec::new();
-    }
-    let _ = WORKSPACE.try_with(|kept| kept.set(workspace));
-    result
 }
 
 impl Warm {
@@ -140,174 +116,6 @@ impl Warm {
     fn shard(&self, hash: u64) -> &RwLock<Shard> {
         // The count is a power of two, and the low bits are the index's.
         &self.shards[(hash >> 40) as usize & (self.shards.len() - 1)]
-    }
-
-    /// Appends the value of a key, and what is attached to it, to `out`, and marks the entry as used.
-    ///
-    /// A damaged entry is removed, counted and not found.
-    ///
-    /// # Cost
-    /// One hash, one shard's lock shared for the time of a copy, and decoding after it was given back. Nothing
-    /// is allocated but what `out` lacks.
-    pub fn get(&self, key: &[u8], now: u64, out: &mut Vec<u8>) -> Option<Found> {
-        let hash = self.hash(key);
-        let lock = self.shard(hash);
-        let found = with_workspace(|workspace| self.read(lock, hash, key, now, workspace, out));
-        if let Err(Some((place, checksum))) = found {
-            lock.write().remove_damaged(hash, place, checksum);
-        }
-        found.ok()
-    }
-
-    /// The value; or the place and the checksum of a record that turned out to be damaged.
-    fn read(
-        &self,
-        lock: &RwLock<Shard>,
-        hash: u64,
-        key: &[u8],
-        now: u64,
-        workspace: &mut Workspace,
-        out: &mut Vec<u8>,
-    ) -> Result<Found, Option<(index::Place, [u8; 4])>> {
-        let shard = lock.read();
-        let hit = shard.find(hash, key).filter(|hit| !hit.record.is_dead(now));
-        let Some(hit) = hit else {
-            shard.misses.fetch_add(1, Ordering::Relaxed);
-            return Err(None);
-        };
-        let seen = Some((hit.place, checksum_of(hit.bytes)));
-        if !is_sound(hit.bytes) {
-            shard.misses.fetch_add(1, Ordering::Relaxed);
-            return Err(seen);
-        }
-        let Record { how, dictionary, expires_at, version, attached, stored, .. } = hit.record;
-        let attached_len = attached.len();
-        if how == Compression::None {
-            out.extend_from_slice(stored);
-            out.extend_from_slice(attached);
-            shard.index.mark_used(hit.position);
-            shard.hits.fetch_add(1, Ordering::Relaxed);
-            return Ok(Found { len: stored.len(), attached_len, version, expires_at });
-        }
-        workspace.bytes.clear();
-        workspace.bytes.extend_from_slice(stored);
-        let stored_len = stored.len();
-        workspace.bytes.extend_from_slice(attached);
-        let dictionary = shard.dictionaries.get(usize::from(dictionary)).and_then(Option::clone);
-        shard.index.mark_used(hit.position);
-        shard.hits.fetch_add(1, Ordering::Relaxed);
-        drop(shard);
-        let (stored, attached) = workspace.bytes.split_at(stored_len);
-        let decoded = workspace.coder.decode(how, dictionary.as_deref(), stored, self.max_value, out);
-        let Ok(len) = decoded else {
-            // It was counted too early, which spares all others another look at the lock.
-            let shard = lock.read();
-            shard.hits.fetch_sub(1, Ordering::Relaxed);
-            shard.misses.fetch_add(1, Ordering::Relaxed);
-            return Err(seen);
-        };
-        out.extend_from_slice(attached);
-        Ok(Found { len, attached_len, version, expires_at })
-    }
-
-    /// Whether the key has a value. It is neither read nor marked as used.
-    #[must_use]
-    pub fn contains(&self, key: &[u8], now: u64) -> bool {
-        self.version(key, now).is_some()
-    }
-
-    /// The version of the key's value, if it has one.
-    #[must_use]
-    pub fn version(&self, key: &[u8], now: u64) -> Option<u64> {
-        let hash = self.hash(key);
-        let shard = self.shard(hash).read();
-        shard.find(hash, key).filter(|hit| !hit.record.is_dead(now)).map(|hit| hit.record.version)
-    }
-
-    /// Stores a value in the place of any that the key has.
-    ///
-    /// # Cost
-    /// The value is encoded before the lock is taken: 2 to 10 µs for a kilobyte. An insertion that has to empty
-    /// a block goes through the few hundred entries of that block.
-    pub fn insert(&self, key: &[u8], value: &[u8], attributes: Attributes<'_>, now: u64) -> Inserted {
-        self.write(key, value, attributes, false, now)
-    }
-
-    /// The same, unless the key has a value whose version is as high.
-    pub fn insert_if_newer(
-        &self,
-        key: &[u8],
-        value: &[u8],
-        attributes: Attributes<'_>,
-        now: u64,
-    ) -> Inserted {
-        self.write(key, value, attributes, true, now)
-    }
-
-    fn write(
-        &self,
-        key: &[u8],
-        value: &[u8],
-        attributes: Attributes<'_>,
-        only_newer: bool,
-        now: u64,
-    ) -> Inserted {
-        let hash = self.hash(key);
-        let lock = self.shard(hash);
-        let dead = attributes.expires_at.is_some_and(|at| at <= now);
-        if dead || value.len() > self.max_value {
-            return refuse(&mut lock.write(), hash, key, attributes.version, only_newer, dead, now);
-        }
-        with_workspace(|Workspace { coder, bytes }| {
-            let mut dictionary = lock.read().current_dictionary();
-            loop {
-                let with = dictionary.as_ref().map(|(_, dictionary)| dictionary.as_ref());
-                let how = self.choice.encode(coder, with, value, bytes);
-                let slot = match how {
-                    Compression::Zstd => dictionary.as_ref().map_or(0, |(slot, _)| *slot),
-                    _ => 0,
-                };
-                let Attributes { expires_at, version, attached } = attributes;
-                let record =
-                    Record { how, dictionary: slot, expires_at, version, key, attached, stored: bytes };
-                let mut done = Inserted::default();
-                let mut shard = lock.write();
-                let with = dictionary.as_ref().map(|(_, dictionary)| dictionary);
-                let stored = shard.insert(hash, &record, with, only_newer, now, &mut done.evicted);
-                match stored {
-                    Err(Refusal::Dictionary) => dictionary = None,
-                    Err(Refusal::NotNewer) => return done,
-                    Err(Refusal::Cause(cause)) => {
-                        shard.tally.left(cause);
-                        done.refused = Some(cause);
-                        return done;
-                    }
-                    Ok(replaced) => {
-                        shard.tally.inserts += 1;
-                        shard.tally.stored(how, value.len(), bytes.len());
-                        (done.stored, done.replaced) = (true, replaced);
-                        return done;
-                    }
-                }
-            }
-        })
-    }
-
-    /// Removes a key. Returns whether it had a value.
-    pub fn remove(&self, key: &[u8], now: u64) -> bool {
-        self.remove_up_to(key, u64::MAX, now)
-    }
-
-    /// Removes a key if the version of its value is at most this. Returns whether that was so.
-    pub fn remove_up_to(&self, key: &[u8], version: u64, now: u64) -> bool {
-        let hash = self.hash(key);
-        let mut shard = self.shard(hash).write();
-        let Some(hit) = shard.find(hash, key).filter(|hit| hit.record.version <= version) else {
-            return false;
-        };
-        let (position, dead) = (hit.position, hit.record.is_dead(now));
-        shard.drop_at(position);
-        !dead
     }
 
     /// Removes what has expired, and gives it back. Expired entries are never returned by a read even without
@@ -386,46 +194,6 @@ impl Warm {
         }
     }
 
-    /// Calls `visit` with every entry that has not expired: key, value and attributes.
-    ///
-    /// No snapshot: an entry that is written or moved meanwhile is met once, twice or not at all. Each entry is
-    /// copied under its shard's lock, and `visit` runs outside all locks.
-    pub fn for_each(&self, now: u64, mut visit: impl FnMut(&[u8], &[u8], Attributes<'_>)) {
-        let mut coder = Coder::new();
-        let (mut copy, mut value) = (Vec::new(), Vec::new());
-        for lock in &self.shards {
-            let mut from = 0;
-            loop {
-                let shard = lock.read();
-                let Some((next, place)) = shard.index.next(from) else { break };
-                from = next;
-                let Some((record, bytes)) = shard.record(place) else { continue };
-                if record.is_dead(now) || !is_sound(bytes) {
-                    continue;
-                }
-                copy.clear();
-                copy.extend_from_slice(bytes);
-                let base = shard.blocks.get(usize::from(place.block)).map_or(0, |block| block.base);
-                let slot = usize::from(record.dictionary);
-                let dictionary = shard.dictionaries.get(slot).and_then(Option::clone);
-                drop(shard);
-                let Some((record, _)) = Record::read(&copy, base) else { continue };
-                value.clear();
-                let decoded = coder.decode(
-                    record.how,
-                    dictionary.as_deref(),
-                    record.stored,
-                    self.max_value,
-                    &mut value,
-                );
-                if decoded.is_ok() {
-                    let Record { expires_at, version, attached, key, .. } = record;
-                    visit(key, &value, Attributes { expires_at, version, attached });
-                }
-            }
-        }
-    }
-
     /// What happened so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -444,26 +212,4 @@ impl Warm {
         stats.dictionary_bytes = self.dictionary_bytes.load(Ordering::Relaxed);
         stats
     }
-}
-
-/// Refuses a value that is dead on arrival or too long. What the key had is stale then.
-fn refuse(
-    shard: &mut Shard,
-    hash: u64,
-    key: &[u8],
-    version: u64,
-    only_newer: bool,
-    dead: bool,
-    now: u64,
-) -> Inserted {
-    let cause = if dead { Cause::Expired } else { Cause::TooHeavy };
-    let old = shard.find(hash, key).map(|hit| (hit.position, hit.record.version, hit.record.is_dead(now)));
-    if let Some((position, known, gone)) = old {
-        if only_newer && !gone && known >= version {
-            return Inserted::default();
-        }
-        shard.drop_at(position);
-    }
-    shard.tally.refused += 1;
-    Inserted { refused: Some(cause), replaced: old.is_some_and(|(.., gone)| !gone), ..Inserted::default() }
 }

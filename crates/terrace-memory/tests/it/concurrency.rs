@@ -5,16 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use terrace_memory::eviction::{Lru, Policy, S3Fifo};
 use terrace_memory::{Config, Decision, Memory, Options};
 
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
-    }
-}
+use crate::random::Random;
 
 /// One random operation. Values always equal `key * 1000 + something below 1000`, so a foreign value shows.
 fn operate<P: Policy>(cache: &Memory<u64, u64, P>, random: &mut Random, clock: &AtomicU64) {

@@ -87,6 +87,18 @@ fn use_prolongs_an_idle_entry_and_looking_does_not() {
     assert_eq!(cache.peek(&1, 20_600), None);
 }
 
+/// A use within a sixteenth of the limit after the last stamp leaves no trace; the next one later does.
+#[test]
+fn a_use_is_stamped_only_when_the_last_stamp_is_older_than_a_sixteenth_of_the_limit() {
+    let cache = cache();
+    for (key, used, ends) in [(1, 99, 1600), (2, 100, 1600), (3, 101, 1701)] {
+        let _ = cache.insert(key, 10, idle(1600), 0);
+        assert_eq!(cache.get(&key, used), Some(10));
+        assert_eq!(cache.peek(&key, ends - 1), Some(10), "used at {used}");
+        assert_eq!(cache.peek(&key, ends), None, "used at {used}");
+    }
+}
+
 #[test]
 fn whichever_limit_is_reached_first_ends_an_entry() {
     let cache = cache();

@@ -1,7 +1,7 @@
 //! The overhead added to each entry is what the engine really spends.
 
 use terrace_memory::eviction::{Fifo, Lru, Policy, S3Fifo};
-use terrace_memory::{Config, ENTRY_OVERHEAD, Memory, Options};
+use terrace_memory::{Config, ENTRY_OVERHEAD, Memory, Options, Priority};
 
 /// Fills a byte-weighted cache several times over and compares its own count of heap bytes with its weight.
 fn within_its_weight<P: Policy>() {
@@ -19,8 +19,40 @@ fn within_its_weight<P: Policy>() {
     }
 }
 
+/// Fifty thousand entries, each with these options.
+fn footprint_with(options: impl Fn(u64) -> Options) -> u64 {
+    let cache: Memory<u64, u64> = Memory::new(Config::entries(50_000).shards(1));
+    for key in 0..50_000 {
+        assert!(cache.insert(key, key, options(key), 0).stored);
+    }
+    cache.footprint()
+}
+
+/// A feature is paid for by the chunk of a thousand cells in which it is used, and by nobody if it is not.
 #[test]
-fn a_full_cache_of_small_entries_takes_less_than_fifty_bytes_for_each() {
+fn features_that_nobody_uses_take_no_memory() {
+    let bare = footprint_with(|_| Options::default());
+    let features: [(&str, fn() -> Options); 6] = [
+        ("an expiry", || Options::default().expires_at(60_000)),
+        ("an idle limit", || Options::default().idle(60_000)),
+        ("a pin", || Options::default().pinned()),
+        ("a low priority", || Options::default().priority(Priority::Low)),
+        ("a high priority", || Options::default().priority(Priority::High)),
+        ("a weight of its own", || Options::weighing(0)),
+    ];
+    for (name, with) in features {
+        let one = footprint_with(|key| if key == 7 { with() } else { Options::default() });
+        // The policy's queues know weights by themselves once they differ, for all.
+        let most = if name == "a weight of its own" { 50_000 * 5 } else { 0 } + 32 * 1024;
+        assert!(one - bare <= most, "{name} for one entry takes {} bytes", one - bare);
+    }
+    // An expiry for everybody: eight bytes each, and a place in the wheel.
+    let all = footprint_with(|key| Options::default().expires_at(60_000 + key));
+    assert!((all - bare) / 50_000 <= 25, "{} bytes each", (all - bare) / 50_000);
+}
+
+#[test]
+fn a_full_cache_of_small_entries_takes_less_than_forty_bytes_for_each() {
     for entries in [100_000, 200_000, 300_000] {
         let cache: Memory<u64, u64> = Memory::new(Config::entries(entries).shards(1));
         // What all shards share does not grow with the entries.
@@ -29,7 +61,7 @@ fn a_full_cache_of_small_entries_takes_less_than_fifty_bytes_for_each() {
             let _ = cache.insert(key, key, Options::default(), 0);
         }
         let footprint = cache.footprint();
-        assert!(footprint <= entries * 50 + fixed, "{footprint} bytes for {entries} entries");
+        assert!(footprint <= entries * 40 + fixed, "{footprint} bytes for {entries} entries");
     }
 }
 

@@ -10,6 +10,8 @@ mod concurrency;
 #[cfg(not(shuttle))]
 mod expiry;
 #[cfg(not(shuttle))]
+mod extremes;
+#[cfg(not(shuttle))]
 mod footprint;
 #[cfg(not(shuttle))]
 mod hashing;
@@ -21,6 +23,14 @@ mod load;
 mod model;
 #[cfg(not(shuttle))]
 mod policies;
+#[cfg(not(shuttle))]
+mod priority;
+#[cfg(not(shuttle))]
+mod random;
+#[cfg(not(shuttle))]
+mod ranking;
+#[cfg(not(shuttle))]
+mod resident;
 #[cfg(shuttle)]
 mod schedules;
 #[cfg(not(shuttle))]

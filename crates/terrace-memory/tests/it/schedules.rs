@@ -189,6 +189,7 @@ fn two_writers_and_a_reader_across_shards() {
                 assert_eq!(value.key, *key);
                 *key != 1
             });
+            world.cache.coldest(2, 0, |key, value, _| linger(value, *key));
         }));
         world.end(threads);
     });

@@ -4,6 +4,7 @@ mod allocations;
 mod blocking;
 mod cold;
 mod conditional;
+mod eviction;
 mod freshness;
 mod house;
 mod mixed;

@@ -7,8 +7,8 @@
 //!
 //! # Cost
 //! A hit changes the entry's mark until it has counted fifteen uses. One request in 2^k, for a k that keeps
-//! the miniatures below 512 entries, also goes through them. Memory beside the entries: two links and six bytes
-//! for each, about 200 KiB for the miniatures, and two bytes a ghost.
+//! the miniatures below 512 entries, also goes through them. Memory beside the entries: six bytes for each, about
+//! 200 KiB for the miniatures, and two bytes a ghost.
 
 mod feed;
 mod ghosts;
@@ -31,7 +31,7 @@ use rules::CANDIDATES;
 pub use rules::{Admission, Rules};
 use structure::{Body, MAIN, MOST_USES, State, WINDOW};
 
-use super::queues::Queues;
+use super::rings::Rings;
 use super::{Hits, Marks, Policy, Setup};
 use crate::slab::cover;
 
@@ -45,11 +45,12 @@ const LEAST_ENTRY: u64 = 64;
 /// Adapts its behaviour to the workload; the default.
 #[derive(Debug)]
 pub struct Adaptive {
-    queues: Queues<2>,
+    queues: Rings,
     states: Vec<State>,
-    hashes: Vec<u32>,
     ghosts: Ghosts,
-    setup: Setup,
+    /// Bytes of ghosts that this shard may always have.
+    ghost_bytes: usize,
+    shards: usize,
     /// Where the next frequency is halved, and how many uses were counted towards it.
     aging: (usize, u32),
     shared: Arc<Learning>,
@@ -66,11 +67,11 @@ impl Policy for Adaptive {
 
     fn new(setup: Setup, shared: &Arc<Learning>) -> Self {
         Adaptive {
-            queues: Queues::default(),
+            queues: Rings::default(),
             states: Vec::new(),
-            hashes: Vec::new(),
             ghosts: Ghosts::default(),
-            setup,
+            ghost_bytes: GHOST_BYTES / setup.shards.max(1),
+            shards: setup.shards.max(1),
             aging: (0, 0),
             shared: shared.clone(),
         }
@@ -91,17 +92,14 @@ impl Policy for Adaptive {
     }
 
     fn set_capacity(&mut self, setup: Setup) {
-        self.setup = setup;
         self.shared.set_total(setup.total);
     }
 
     fn insert<M: Marks>(&mut self, slot: u32, hash: u64, weight: u32, marks: &M) {
         cover(&mut self.states, slot);
-        cover(&mut self.hashes, slot);
         let ghost = self.ghosts.recall(hash as u32);
         let frequency = ghost.map_or(0, |ghost| ghost.frequency);
         self.states[slot as usize] = State::new(frequency + 1);
-        self.hashes[slot as usize] = hash as u32;
         marks.set(slot, 0);
         let rules = self.rules();
         let known = ghost.is_some_and(|ghost| rules.ghost_counts(ghost.age));
@@ -123,21 +121,32 @@ impl Policy for Adaptive {
         structure::victim(&mut Live { shard: self, marks }, rules)
     }
 
+    #[inline]
+    fn upcoming(&self, queue: usize, later: usize) -> Option<u32> {
+        self.queues.before_tail(queue, later)
+    }
+
     fn clear(&mut self) {
-        self.queues = Queues::default();
+        self.queues = Rings::default();
         self.states.clear();
-        self.hashes.clear();
         self.ghosts.clear();
         self.aging = (0, 0);
+    }
+
+    fn survey<M: Marks>(&self, marks: &M, show: &mut dyn FnMut(u32, f64)) {
+        let uses = self.rules().uses.max(1);
+        for slot in self.queues.oldest_first(WINDOW) {
+            show(slot, if marks.get(slot) >= uses { 1.0 } else { 0.0 });
+        }
+        self.queues.oldest_first(MAIN).for_each(|slot| show(slot, 1.0 + f64::from(marks.get(slot))));
     }
 
     /// Includes this shard's part of what all shards share.
     fn heap_bytes(&self) -> usize {
         self.queues.heap_bytes()
             + self.states.capacity()
-            + self.hashes.capacity() * size_of::<u32>()
             + self.ghosts.heap_bytes()
-            + self.shared.heap_bytes() / self.setup.shards.max(1)
+            + self.shared.heap_bytes() / self.shards
     }
 }
 
@@ -154,7 +163,7 @@ impl Adaptive {
 
     fn most_ghost_bytes(&self) -> usize {
         let weight = self.queues.total_weight().max(self.queues.total_len() as u64 * LEAST_ENTRY);
-        GHOST_BYTES / self.setup.shards.max(1) + (weight / GHOST_PART) as usize
+        self.ghost_bytes + (weight / GHOST_PART) as usize
     }
 
     /// Frequencies halve once in ten uses per entry: one entry's for every ten uses, in turn.
@@ -223,7 +232,7 @@ impl<M: Marks> Body for Live<'_, M> {
         if let Some((_, weight)) = self.shard.queues.unlink(slot)
             && ghost
         {
-            let (hash, state) = (self.shard.hashes[slot as usize], self.shard.states[slot as usize]);
+            let (hash, state) = (self.marks.hash(slot), self.shard.states[slot as usize]);
             self.shard.ghosts.remember(hash, state.frequency(), weight, turn);
         }
     }

@@ -1,20 +1,25 @@
 //! Every policy inside the engine: whatever it chooses, the books balance and the weight stays within capacity.
 
-use terrace_memory::eviction::{
-    AdaptiveReplacement, ClimbingWTinyLfu, Clock, Fifo, Gdsf, Hyperbolic, Lecar, Lfu, Lirs, Lru, Policy,
-    Qdlp, Random, S3Fifo, Sieve, Slru, TwoQ, WTinyLfu,
-};
-use terrace_memory::{Config, Memory, Options, RandomHash};
+use terrace_memory::eviction::Policy;
+use terrace_memory::{Config, Memory, Options, Priority, RandomHash};
+
+use crate::random::Random;
+
+/// Mostly normal.
+fn any_of(chance: u64) -> Priority {
+    match chance {
+        0 => Priority::Low,
+        1 => Priority::High,
+        _ => Priority::Normal,
+    }
+}
 
 /// Gets, inserts of all weights, pins, removals, changes of capacity and clearing, in one shard or several.
 fn keeps_books<P: Policy>(shards: usize) {
     let config = Config::entries(400).shards(shards);
     let cache: Memory<u64, u64, P> = Memory::with_hasher(config, RandomHash::seeded(3));
-    let mut random = 0x1234_5678_9abc_def0u64 ^ shards as u64;
-    let mut next = |bound: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) % bound
-    };
+    let mut random = Random(0x1234_5678_9abc_def0 ^ shards as u64);
+    let mut next = |bound: u64| random.below(bound);
     for turn in 0..30_000u64 {
         let key = next(40).min(next(600));
         match next(1000) {
@@ -22,7 +27,12 @@ fn keeps_books<P: Policy>(shards: usize) {
             1 if turn % 7 == 0 => drop(cache.clear()),
             2..30 => drop(cache.remove(&key, 0)),
             30..500 => {
-                let options = Options { weight: next(6), pinned: next(200) == 0, ..Options::default() };
+                let options = Options {
+                    weight: next(6),
+                    pinned: next(200) == 0,
+                    priority: any_of(next(30)),
+                    ..Options::default()
+                };
                 drop(cache.insert(key, turn, options, 0));
             }
             _ => drop(cache.get(&key, 0)),
@@ -41,33 +51,9 @@ fn keeps_books<P: Policy>(shards: usize) {
     assert!(cache.weight() > 250, "{} holds only {}", P::NAME, cache.weight());
 }
 
-macro_rules! keep_books {
-    ($($name:ident: $policy:ty),* $(,)?) => {
-        $(#[test]
-        fn $name() {
-            keeps_books::<$policy>(1);
-            keeps_books::<$policy>(4);
-        })*
-    };
+fn keeps_books_in_one_shard_and_in_several<P: Policy>() {
+    keeps_books::<P>(1);
+    keeps_books::<P>(4);
 }
 
-keep_books! {
-    arc: AdaptiveReplacement,
-    climbing: ClimbingWTinyLfu,
-    clock: Clock,
-    fifo: Fifo,
-    gdsf: Gdsf,
-    hyperbolic: Hyperbolic,
-    lecar: Lecar,
-    lfu: Lfu,
-    lirs: Lirs,
-    lru: Lru,
-    qdlp: Qdlp,
-    random: Random,
-    s3fifo: S3Fifo,
-    sieve: Sieve,
-    slru: Slru,
-    two_q: TwoQ,
-    wtinylfu: WTinyLfu<1>,
-    wtinylfu_of_a_fifth: WTinyLfu<20>,
-}
+crate::policies::with_every_policy!(keeps_books_in_one_shard_and_in_several);

@@ -6,7 +6,7 @@ use super::{Item, Naive, agrees, compare, item, place, set_weight, steps, take, 
 
 /// A small queue of a tenth, a main queue with up to three extra rounds, ghosts for nine tenths. `USES` in the
 /// small queue are needed to stay.
-struct NaiveSmallMain<const USES: u8> {
+pub(crate) struct NaiveSmallMain<const USES: u8> {
     small: Vec<Item>,
     main: Vec<Item>,
     ghost: Vec<Item>,

@@ -5,10 +5,46 @@
 
 mod engine;
 mod frequency;
-mod ghosts;
+pub(crate) mod ghosts;
 mod lirs;
-mod queues;
+pub(crate) mod queues;
 mod tiny;
+
+/// A module of tests, one for each policy: `check::<P>()`.
+macro_rules! with_every_policy {
+    ($check:ident) => {
+        crate::policies::with_every_policy! { $check:
+            adaptive: Adaptive,
+            arc: AdaptiveReplacement,
+            climbing: ClimbingWTinyLfu,
+            clock: Clock,
+            fifo: Fifo,
+            gdsf: Gdsf,
+            hyperbolic: Hyperbolic,
+            lecar: Lecar,
+            lfu: Lfu,
+            lirs: Lirs,
+            lru: Lru,
+            qdlp: Qdlp,
+            random: Random,
+            s3fifo: S3Fifo,
+            sieve: Sieve,
+            slru: Slru,
+            two_q: TwoQ,
+            wtinylfu: WTinyLfu<1>,
+            wtinylfu_of_a_fifth: WTinyLfu<20>,
+        }
+    };
+    ($check:ident: $($name:ident: $policy:ident $(<$window:literal>)?,)*) => {
+        mod $check {
+            $(#[test]
+            fn $name() {
+                super::$check::<terrace_memory::eviction::$policy $(<$window>)?>();
+            })*
+        }
+    };
+}
+pub(crate) use with_every_policy;
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -18,7 +54,7 @@ use proptest::prelude::*;
 use terrace_memory::eviction::{Hits, Marks, Policy, Setup};
 
 /// What a policy does, said in the plainest way.
-trait Naive {
+pub(crate) trait Naive {
     fn new(capacity: u64) -> Self;
     fn miss(&mut self, _key: u8) {}
     fn insert(&mut self, key: u8, weight: u64);
@@ -58,7 +94,7 @@ fn set_weight<'a>(items: impl IntoIterator<Item = &'a mut Item>, key: u8, weight
 }
 
 #[derive(Default)]
-struct PlainMarks(Vec<Cell<u8>>);
+struct PlainMarks(Vec<Cell<u8>>, Vec<u32>);
 
 impl Marks for PlainMarks {
     fn get(&self, slot: u32) -> u8 {
@@ -66,6 +102,9 @@ impl Marks for PlainMarks {
     }
     fn set(&self, slot: u32, mark: u8) {
         self.0[slot as usize].set(mark);
+    }
+    fn hash(&self, slot: u32) -> u32 {
+        self.1[slot as usize]
     }
 }
 
@@ -177,9 +216,11 @@ impl<P: Policy, N: Naive> Pair<P, N> {
         self.make_room(weight)?;
         let slot = self.free.pop().unwrap_or_else(|| {
             self.marks.0.push(Cell::new(0));
+            self.marks.1.push(0);
             (self.marks.0.len() - 1) as u32
         });
         self.slots.insert(key, (slot, weight));
+        self.marks.1[slot as usize] = hash(key) as u32;
         self.policy.insert(slot, hash(key), weight as u32, &self.marks);
         self.naive.insert(key, weight);
         Ok(())

@@ -4,7 +4,7 @@ use terrace_memory::eviction::{Clock, Fifo, Lru, Sieve, Slru};
 
 use super::{Item, Naive, agrees, compare, item, place, set_weight, steps, take, weigh};
 
-struct NaiveFifo(Vec<Item>);
+pub(crate) struct NaiveFifo(Vec<Item>);
 
 impl Naive for NaiveFifo {
     fn new(_: u64) -> Self {
@@ -24,7 +24,7 @@ impl Naive for NaiveFifo {
     }
 }
 
-struct NaiveLru(NaiveFifo);
+pub(crate) struct NaiveLru(NaiveFifo);
 
 impl Naive for NaiveLru {
     fn new(capacity: u64) -> Self {
