@@ -2,6 +2,8 @@
 
 pub mod codec;
 mod compression;
+#[cfg(feature = "crypt")]
+pub mod crypt;
 mod error;
 mod fields;
 mod layout;

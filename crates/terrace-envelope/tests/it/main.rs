@@ -3,6 +3,8 @@
 mod allocation;
 #[cfg(all(feature = "lz4", feature = "zstd"))]
 mod codec;
+#[cfg(feature = "crypt")]
+mod crypt;
 mod damage;
 mod drawing;
 mod fixture;
