@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use crate::compression::decompress_lz4;
+use crate::encryption::{Keyring, decrypt};
 use crate::layout::{flag, key_hash, verify};
 use crate::peek::Front;
 use crate::reader::Reader;
@@ -20,6 +21,7 @@ pub struct Opened {
     tags: Bytes,
     content_type: Option<Bytes>,
     metadata: Bytes,
+    key_id: Option<u32>,
 }
 
 impl Opened {
@@ -45,6 +47,13 @@ impl Opened {
     #[must_use]
     pub fn compression(&self) -> Compression {
         self.compression
+    }
+
+    /// The number of the key that the payload was encrypted with, if it was. Who takes nothing but encrypted
+    /// entries looks here: a forger needs no key to write a plain envelope.
+    #[must_use]
+    pub fn encrypted_with(&self) -> Option<u32> {
+        self.key_id
     }
 
     /// The tags, in the order in which they were sealed.
@@ -108,6 +117,23 @@ impl<'a> Iterator for Metadata<'a> {
 /// `Bytes` makes when memory is shared for the first time. A compressed payload is the exception: its
 /// uncompressed length is allocated once, after it was found to be within `limits` and possible.
 pub fn open(envelope: &Bytes, key: &[u8], limits: Limits) -> Result<Opened> {
+    open_with(envelope, key, limits, None)
+}
+
+/// As [`open`], for envelopes of which some or all are encrypted.
+///
+/// # Errors
+/// As there. For an encrypted payload in particular `MissingKey`, `WrongKey`, and `Unauthentic` if anything that
+/// stands before it, the key or the payload itself is not what was sealed.
+///
+/// # Cost
+/// On top of [`open`]: an encrypted payload is copied once, and with it what stands before it.
+#[cfg(feature = "crypt")]
+pub fn open_encrypted(envelope: &Bytes, key: &[u8], limits: Limits, keyring: &Keyring) -> Result<Opened> {
+    open_with(envelope, key, limits, Some(keyring))
+}
+
+fn open_with(envelope: &Bytes, key: &[u8], limits: Limits, keyring: Option<&Keyring>) -> Result<Opened> {
     let covered = verify(envelope)?;
     let mut reader = Reader::new(covered);
     let front = Front::read(&mut reader)?;
@@ -129,20 +155,18 @@ pub fn open(envelope: &Bytes, key: &[u8], limits: Limits) -> Result<Opened> {
         return Err(Error::TooLong { what: "payload", limit: limits.payload() });
     }
     let compression = if flags & flag::COMPRESSED != 0 { Some(read_compression(&mut reader)?) } else { None };
-    if flags & flag::ENCRYPTED != 0 {
-        return Err(Error::Encrypted);
-    }
-
-    let stored = reader.rest();
+    let stored_len = compression.map_or(payload_len, |(_, stored_len)| stored_len);
+    let (key_id, stored) = if flags & flag::ENCRYPTED != 0 {
+        let keyring = keyring.ok_or(Error::Encrypted)?;
+        let (key_id, text) = decrypt(keyring, key, covered, &mut reader, stored_len)?;
+        (Some(key_id), Bytes::from(text))
+    } else {
+        fits(reader.rest(), stored_len)?;
+        (None, share(envelope, reader.rest()))
+    };
     let (compression, payload) = match compression {
-        None => {
-            fits(stored, payload_len)?;
-            (Compression::None, share(envelope, stored))
-        }
-        Some((algorithm, stored_len)) => {
-            fits(stored, stored_len)?;
-            (algorithm, Bytes::from(decompress_lz4(stored, payload_len)?))
-        }
+        None => (Compression::None, stored),
+        Some((algorithm, _)) => (algorithm, Bytes::from(decompress_lz4(&stored, payload_len)?)),
     };
     Ok(Opened {
         header,
@@ -151,6 +175,7 @@ pub fn open(envelope: &Bytes, key: &[u8], limits: Limits) -> Result<Opened> {
         tags: share(envelope, tags),
         content_type: content_type.map(|text| share(envelope, text.as_bytes())),
         metadata: share(envelope, metadata),
+        key_id,
     })
 }
 
@@ -215,7 +240,7 @@ fn read_compression(reader: &mut Reader<'_>) -> Result<(Compression, usize)> {
 }
 
 /// The payload must fill exactly what is left before the checksum.
-fn fits(stored: &[u8], declared: usize) -> Result<()> {
+pub(crate) fn fits(stored: &[u8], declared: usize) -> Result<()> {
     match stored.len().cmp(&declared) {
         std::cmp::Ordering::Less => Err(Error::Truncated),
         std::cmp::Ordering::Equal => Ok(()),

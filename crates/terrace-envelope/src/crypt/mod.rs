@@ -26,6 +26,8 @@ pub use segment::SegmentCipher;
 pub use source::KeySource;
 pub use value::{Place, VALUE_OVERHEAD, value_key_id};
 
+pub(crate) use value::Section;
+
 /// Bytes that authentication adds to what is encrypted.
 pub const TAG_LEN: usize = 16;
 

@@ -9,7 +9,7 @@ use crate::sample::samples;
 
 const V1: &[u8] = include_bytes!("../fixtures/v1.bin");
 
-fn split(mut file: &'static [u8]) -> Vec<Bytes> {
+pub(crate) fn split(mut file: &'static [u8]) -> Vec<Bytes> {
     let mut envelopes = Vec::new();
     while let Some((len, rest)) = file.split_first_chunk::<4>() {
         let (envelope, rest) = rest.split_at(u32::from_le_bytes(*len) as usize);

@@ -1,5 +1,7 @@
 //! Encryption: what must open, and everything that must not.
 
+mod envelope;
+mod fixture;
 mod segment;
 mod source;
 mod value;
