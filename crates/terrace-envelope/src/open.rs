@@ -232,7 +232,7 @@ fn before<'a>(from: &'a [u8], reader: &Reader<'a>) -> &'a [u8] {
 
 /// Reads algorithm and stored length; dictionaries other than none do not exist yet.
 fn read_compression(reader: &mut Reader<'_>) -> Result<(Compression, usize)> {
-    let algorithm = Compression::from_id(reader.u8()?)?;
+    let algorithm = Compression::in_envelope(reader.u8()?)?;
     if reader.u32()? != 0 {
         return Err(Error::Compression("its dictionary is unknown to this release"));
     }

@@ -1,7 +1,6 @@
 //! What an envelope promises, tried from outside.
 
 mod allocation;
-#[cfg(all(feature = "lz4", feature = "zstd"))]
 mod codec;
 #[cfg(feature = "crypt")]
 mod crypt;
