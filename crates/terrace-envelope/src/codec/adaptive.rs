@@ -1,8 +1,9 @@
 //! Which algorithm a value is encoded with, learned from the values before it.
 //!
-//! Decision: an aim is a price, in nanoseconds, of each byte that a value takes. With it, what an algorithm costs is one
-//! number: the time of encoding and of decoding, and the price of what comes out. For each class of lengths (a power of
-//! two) every algorithm keeps a moving average of its ratio and its two times, and the next value takes the cheapest.
+//! Decision: an aim is a price, in nanoseconds, of each byte that is read from where a value lies. With it, what an
+//! algorithm costs a reader is one number: the time of decoding, a quarter of the time of encoding (a value is taken to
+//! be read four times), and the price of the bytes. For each class of lengths (a power of two) every algorithm keeps a
+//! moving average of its ratio and its time, and the next value takes the cheapest.
 //! To keep the averages true algorithms are tried again, each the more rarely the dearer it is beside the best: all
 //! trials together cost about a twentieth. What looks random is not tried.
 //!
@@ -17,7 +18,7 @@ use crate::Compression;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Aim {
-    /// Time: a byte is worth a nanosecond, which is about what a fast disk takes for it.
+    /// Time: a byte is worth 2 nanoseconds, which is what a disk of 500 MB/s takes for it.
     Latency,
     /// Both: a byte is worth 10 nanoseconds, which is about what a network of a gigabit takes for it.
     #[default]
@@ -27,12 +28,17 @@ pub enum Aim {
 }
 
 impl Aim {
-    /// What a value of `len` bytes that becomes `encoded` costs, in thousandths of a nanosecond, if encoding and
-    /// decoding it takes `time_ps`. Only for [`Aim::Space`] the time decides nothing but between equals.
+    /// What a value costs a reader that was encoded in `encode_ps` into `encoded` bytes and is decoded in `decode_ps`,
+    /// both in thousandths of a nanosecond, as is the cost. For [`Aim::Space`] time decides between equals only, and
+    /// the cost has no unit.
     #[must_use]
-    pub fn cost(self, encoded: u64, time_ps: u64) -> u64 {
+    pub fn cost(self, encoded: u64, encode_ps: u64, decode_ps: u64) -> u64 {
+        self.cost_of(encoded, time_ps(encode_ps, decode_ps))
+    }
+
+    fn cost_of(self, encoded: u64, time_ps: u64) -> u64 {
         match self {
-            Self::Latency => time_ps.saturating_add(encoded.saturating_mul(1_000)),
+            Self::Latency => time_ps.saturating_add(encoded.saturating_mul(2_000)),
             Self::Balanced => time_ps.saturating_add(encoded.saturating_mul(10_000)),
             Self::Space => encoded.saturating_mul(1 << 32).saturating_add(time_ps.min(u64::from(u32::MAX))),
         }
@@ -46,6 +52,11 @@ impl Aim {
             Self::Space => usize::MAX,
         }
     }
+}
+
+/// A value is written once and read four times.
+fn time_ps(encode_ps: u64, decode_ps: u64) -> u64 {
+    (encode_ps / 4).saturating_add(decode_ps)
 }
 
 /// How often an algorithm is tried that costs as much as the best: once in so many values.
@@ -62,7 +73,7 @@ const ONE: u64 = 1 << 16;
 struct Known {
     /// Of the lengths, in parts of [`ONE`].
     ratio: AtomicU32,
-    /// Of encoding and decoding, in thousandths of a nanosecond for each byte of the value.
+    /// Of decoding and a quarter of encoding, in thousandths of a nanosecond for each byte of the value.
     pace_ps: AtomicU32,
     /// The value of the class at which it is tried next.
     next_trial: AtomicU32,
@@ -170,12 +181,14 @@ impl Adaptive {
         encoded.clear();
         decoded.clear();
         let began = (self.now_ns)();
-        let tried = coder
-            .encode(how, dictionary, value, &mut encoded)
-            .and_then(|_| coder.decode(how, dictionary, &encoded, value.len(), &mut decoded));
-        let took_ns = (self.now_ns)().saturating_sub(began);
-        match tried {
-            Ok(_) => known.learn(encoded.len(), took_ns, value.len()),
+        let was_encoded = coder.encode(how, dictionary, value, &mut encoded);
+        let between = (self.now_ns)();
+        let was_decoded = coder.decode(how, dictionary, &encoded, value.len(), &mut decoded);
+        let ended = (self.now_ns)();
+        let picoseconds = |from: u64, to: u64| to.saturating_sub(from).saturating_mul(1_000);
+        let time = time_ps(picoseconds(began, between), picoseconds(between, ended));
+        match was_encoded.and(was_decoded) {
+            Ok(_) => known.learn(encoded.len(), time, value.len()),
             Err(_) => known.give_up(),
         }
         coder.keep_scratch([encoded, decoded]);
@@ -187,8 +200,10 @@ impl Class {
     fn best(&self, aim: Aim, len: usize) -> (Compression, u64) {
         let algorithms = ALGORITHMS.into_iter().zip(&self.known);
         algorithms.filter_map(|(how, known)| Some((how, known.cost(aim, len)?))).fold(
-            (Compression::None, aim.cost(len as u64, 0)),
-            |best, other| if other.1 < best.1 { other } else { best },
+            (Compression::None, aim.cost_of(len as u64, 0)),
+            |best, other| {
+                if other.1 < best.1 { other } else { best }
+            },
         )
     }
 }
@@ -198,7 +213,7 @@ impl Known {
     fn cost(&self, aim: Aim, len: usize) -> Option<u64> {
         let (ratio, pace) = (self.ratio.load(Ordering::Relaxed), self.pace_ps.load(Ordering::Relaxed));
         let encoded = len as u64 * u64::from(ratio) / ONE;
-        (ratio != 0).then(|| aim.cost(encoded, len as u64 * u64::from(pace)))
+        (ratio != 0).then(|| aim.cost_of(encoded, len as u64 * u64::from(pace)))
     }
 
     fn is_due(&self, seen: u32) -> bool {
@@ -213,19 +228,17 @@ impl Known {
         self.next_trial.store(seen.wrapping_add(values as u32), Ordering::Relaxed);
     }
 
-    /// Moving averages over about eight values. A time counts for at most twice the average, since a thread that was
-    /// interrupted says nothing about an algorithm; the first ones count for the least of them.
-    fn learn(&self, encoded: usize, took_ns: u64, len: usize) {
+    /// Moving averages over about eight values.
+    fn learn(&self, encoded: usize, time_ps: u64, len: usize) {
         let len = len.max(1) as u64;
         let ratio = (encoded as u64 * ONE / len).clamp(1, 2 * ONE) as u32;
-        let pace = (took_ns.saturating_mul(1_000) / len).clamp(1, u64::from(u32::MAX)) as u32;
-        let (old_ratio, old_pace) =
-            (self.ratio.load(Ordering::Relaxed), self.pace_ps.load(Ordering::Relaxed));
-        self.ratio.store(average(old_ratio, ratio), Ordering::Relaxed);
-        self.pace_ps.store(average(old_pace, pace.min(old_pace.max(1).saturating_mul(2))), Ordering::Relaxed);
-        if old_pace == 0 {
-            self.pace_ps.store(pace, Ordering::Relaxed);
-        }
+        self.ratio.store(average(self.ratio.load(Ordering::Relaxed), ratio), Ordering::Relaxed);
+        // What interrupts a thread makes times longer, never shorter: one that is much longer than the average counts
+        // for twice the average, and one that is much shorter shows what the average should have been.
+        let pace = (time_ps / len).clamp(1, u64::from(u32::MAX)) as u32;
+        let old = self.pace_ps.load(Ordering::Relaxed);
+        let new = if pace < old / 2 { pace } else { average(old, pace.min(old.max(1).saturating_mul(2))) };
+        self.pace_ps.store(if old == 0 { pace } else { new }, Ordering::Relaxed);
     }
 
     /// It failed: it is dearer than anything until it is tried again.
@@ -251,10 +264,12 @@ mod tests {
 
     #[test]
     fn an_aim_weighs_time_against_bytes() {
-        // 1000 bytes become 500 in 2 us, or 400 in 8 us.
-        let costs = |aim: Aim| [aim.cost(1000, 0), aim.cost(500, 2_000_000), aim.cost(400, 8_000_000)];
-        assert_eq!(costs(Aim::Latency), [1_000_000, 2_500_000, 2_400_000 + 6_000_000]);
-        assert_eq!(costs(Aim::Balanced), [10_000_000, 7_000_000, 12_000_000]);
+        // 1000 bytes become 500 that are read in 2 us, or 400 that are read in 4 us; encoding takes four times as long.
+        let costs = |aim: Aim| {
+            [aim.cost(1000, 0, 0), aim.cost(500, 8_000_000, 2_000_000), aim.cost(400, 16_000_000, 4_000_000)]
+        };
+        assert_eq!(costs(Aim::Latency), [2_000_000, 1_000_000 + 4_000_000, 800_000 + 8_000_000]);
+        assert_eq!(costs(Aim::Balanced), [10_000_000, 5_000_000 + 4_000_000, 4_000_000 + 8_000_000]);
         let [none, some, most] = costs(Aim::Space);
         assert!(most < some && some < none);
     }
@@ -263,7 +278,7 @@ mod tests {
     fn a_dear_algorithm_is_tried_more_rarely() {
         let known = Known::default();
         assert!(known.is_due(0) && known.is_due(2));
-        known.learn(500, 1_000, 1_000);
+        known.learn(500, 1_000_000, 1_000);
         let cost = known.cost(Aim::Latency, 1_000).unwrap();
         known.put_off(10, Aim::Latency, 1_000, cost);
         assert!(!known.is_due(137) && known.is_due(138));
@@ -277,13 +292,15 @@ mod tests {
     fn an_interruption_is_soon_forgotten() {
         let known = Known::default();
         for _ in 0..20 {
-            known.learn(500, 1_000, 1_000);
+            known.learn(500, 1_000_000, 1_000);
         }
-        known.learn(500, 10_000_000, 1_000);
+        known.learn(500, 10_000_000_000, 1_000);
         assert!(known.pace_ps.load(Ordering::Relaxed) <= 1_126);
         for _ in 0..40 {
-            known.learn(500, 3_000, 1_000);
+            known.learn(500, 3_000_000, 1_000);
         }
         assert!(known.pace_ps.load(Ordering::Relaxed) > 2_900, "a lasting change is not");
+        known.learn(500, 1_000_000, 1_000);
+        assert_eq!(known.pace_ps.load(Ordering::Relaxed), 1_000);
     }
 }

@@ -1,5 +1,7 @@
 //! Dictionaries: trained, stored, and named by values.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use terrace_envelope::codec::{Coder, Dictionary, Frame};
 use terrace_envelope::{Compression, Error};
@@ -16,9 +18,9 @@ fn trained() -> Dictionary {
 proptest! {
     #[test]
     fn any_bytes_are_decoded_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let dictionary = trained();
+        static TRAINED: LazyLock<Dictionary> = LazyLock::new(trained);
         let mut out = b"before".to_vec();
-        match Coder::new().decode(Compression::Zstd, Some(&dictionary), &bytes, 100_000, &mut out) {
+        match Coder::new().decode(Compression::Zstd, Some(&TRAINED), &bytes, 100_000, &mut out) {
             Ok(len) => prop_assert_eq!(out.len(), 6 + len),
             Err(_) => prop_assert_eq!(out.as_slice(), b"before"),
         }
