@@ -90,12 +90,12 @@ fn values_that_change_are_followed() {
     let adaptive = Adaptive::new(Aim::Space, 0, || 0);
     let (mut coder, mut out) = (Coder::new(), Vec::new());
     // Hexadecimal digits of noise, then prose: at the end prose takes what prose takes from the beginning.
-    for number in 0..200 {
+    for number in 0..50 {
         let digits: Vec<u8> =
             KINDS[3].1(number, 400).iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect();
         adaptive.encode(&mut coder, None, &digits, &mut out);
     }
-    for number in 0..3000 {
+    for number in 0..6000 {
         adaptive.encode(&mut coder, None, &KINDS[0].1(number, 800), &mut out);
     }
     let fresh = Adaptive::new(Aim::Space, 0, || 0);

@@ -20,7 +20,8 @@ fn a_warm_coder_allocates_nothing() {
                 for len in LENGTHS {
                     let value = value(1, len);
                     let (bytes, _) = allocated(|| {
-                        (encoded.clear(), decoded.clear());
+                        encoded.clear();
+                        decoded.clear();
                         coder.encode(how, None, &value, &mut encoded).unwrap();
                         coder.decode(how, None, &encoded, len, &mut decoded).unwrap();
                     });

@@ -1,7 +1,10 @@
 //! Four kinds of values, always the same ones: like prose, JSON records, binary records, and noise.
 
-/// A kind, and its value of a number and about a length.
-pub(crate) const KINDS: [(&str, fn(u32, usize) -> Vec<u8>); 4] =
+/// The value of a kind with this number, of this length.
+pub(crate) type Make = fn(u32, usize) -> Vec<u8>;
+
+/// The kinds by name.
+pub(crate) const KINDS: [(&str, Make); 4] =
     [("text", text), ("json", |number, len| fill(number, len, json)), ("binary", binary), ("noise", noise)];
 
 fn next(state: &mut u64) -> u64 {
