@@ -9,7 +9,7 @@
 //!
 //! Time is handed in. A clock that stands still leaves the decision to the bytes alone.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::{ALGORITHMS, Coder, Dictionary, is_built, looks_random};
 use crate::Compression;
@@ -87,6 +87,9 @@ struct Known {
 #[derive(Default)]
 struct Class {
     seen: AtomicU32,
+    /// The last value became shorter, so that the next one is not looked at for being random: the look takes about as
+    /// long as encoding a kilobyte by a fast algorithm.
+    pays: AtomicBool,
     known: [Known; ALGORITHMS.len()],
 }
 
@@ -132,10 +135,15 @@ impl Adaptive {
         out.clear();
         let how = self.choose(coder, dictionary, value);
         let most = value.len() - (value.len() / self.aim.worth()).max(1).min(value.len());
-        if how != Compression::None
-            && coder.encode(how, dictionary, value, out).is_ok_and(|encoded| encoded <= most)
-        {
-            return how;
+        if how != Compression::None {
+            let encoded = coder.encode(how, dictionary, value, out);
+            let pays = encoded.is_ok_and(|encoded| encoded <= most);
+            if let Some(class) = self.class(value.len()) {
+                class.pays.store(pays, Ordering::Relaxed);
+            }
+            if pays {
+                return how;
+            }
         }
         out.clear();
         out.extend_from_slice(value);
@@ -159,10 +167,13 @@ impl Adaptive {
         let Some(class) = self.class(value.len()).filter(|_| value.len() >= self.min_size) else {
             return Compression::None;
         };
-        if looks_random(value) {
+        let seen = class.seen.load(Ordering::Relaxed);
+        // What is random teaches nothing, and an algorithm that takes its time is wasted on it.
+        let trusted = class.pays.load(Ordering::Relaxed) && self.aim != Aim::Space && !class.is_due(seen);
+        if !trusted && looks_random(value) {
             return Compression::None;
         }
-        let seen = class.seen.fetch_add(1, Ordering::Relaxed);
+        class.seen.fetch_add(1, Ordering::Relaxed);
         for (how, known) in ALGORITHMS.into_iter().zip(&class.known).filter(|(how, _)| is_built(*how)) {
             if known.is_due(seen) {
                 self.try_out(coder, how, dictionary, value, known);
@@ -205,6 +216,12 @@ impl Adaptive {
 }
 
 impl Class {
+    /// Whether an algorithm is to be tried on the value of this number.
+    fn is_due(&self, seen: u32) -> bool {
+        let mut built = ALGORITHMS.into_iter().zip(&self.known).filter(|(how, _)| is_built(*how));
+        built.any(|(_, known)| known.is_due(seen))
+    }
+
     /// The cheapest algorithm for a value of this length, and what it costs.
     fn best(&self, aim: Aim, len: usize) -> (Compression, u64) {
         let algorithms = ALGORITHMS.into_iter().zip(&self.known);

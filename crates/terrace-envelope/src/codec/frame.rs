@@ -17,8 +17,8 @@ const WITH_DICTIONARY: u8 = 0x80;
 /// use terrace_envelope::codec::{Coder, Frame};
 ///
 /// let (mut coder, mut framed, mut value) = (Coder::new(), Vec::new(), Vec::new());
-/// Frame::begin(Compression::Lz4, None, &mut framed);
-/// coder.encode(Compression::Lz4, None, &[7; 1000], &mut framed)?;
+/// Frame::begin(Compression::None, None, &mut framed);
+/// coder.encode(Compression::None, None, &[7; 1000], &mut framed)?;
 ///
 /// let frame = Frame::read(&framed)?;
 /// coder.decode(frame.how, None, frame.encoded, 4096, &mut value)?;

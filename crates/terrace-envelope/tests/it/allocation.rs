@@ -123,6 +123,7 @@ fn opening_allocates_nothing_for_a_plain_payload() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "lz4"), ignore = "needs LZ4")]
 fn decompression_allocates_exactly_the_payload() {
     let envelope = sealed(&[1; 100_000], Compress::Always);
     let (bytes, opened) = allocated(|| open(&envelope, b"key", Limits::default()).unwrap());
@@ -131,6 +132,7 @@ fn decompression_allocates_exactly_the_payload() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "lz4"), ignore = "needs LZ4")]
 fn a_bomb_costs_nothing() {
     // A sound envelope of 64 MiB of zeros in about 256 KiB, opened by one who expects at most 1 MiB.
     let bomb = sealed(&vec![0; 64 << 20], Compress::Always);

@@ -60,6 +60,7 @@ fn every_error_says_what_to_do() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "lz4"), ignore = "needs LZ4")]
 fn a_payload_beyond_the_limit_is_neither_written_nor_read() {
     let limits = Limits { payload: 100 };
     let refused = Error::TooLong { what: "payload", limit: 100 };

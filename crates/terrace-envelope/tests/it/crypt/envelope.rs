@@ -64,6 +64,7 @@ fn plain_envelopes_open_with_a_keyring_and_say_that_they_are_plain() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "lz4"), ignore = "needs LZ4")]
 fn no_bit_can_be_changed_even_by_one_who_mends_the_checksum() {
     let header = Header { expires_ms: 5, stamp: 9, priority: 1, version: 3, ..Header::default() };
     let fields =
@@ -108,6 +109,7 @@ fn keys_missing_and_wrong_are_named_and_rotation_keeps_the_old_ones() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "lz4"), ignore = "needs LZ4")]
 fn the_payload_is_nowhere_to_be_seen() {
     for algorithm in ALGORITHMS {
         for compress in [Compress::Never, Compress::Always] {
@@ -121,6 +123,7 @@ fn the_payload_is_nowhere_to_be_seen() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "lz4"), ignore = "needs LZ4")]
 fn limits_hold_for_encrypted_payloads() {
     let (ring, limits) = (ring(Algorithm::default()), Limits { payload: 100 });
     let refused = Error::TooLong { what: "payload", limit: 100 };
