@@ -27,6 +27,10 @@ const SCHEMES: &[(&str, Open)] = &[
     ("fs", |url, clock, spawn| {
         Ok(Arc::new(crate::fs::FsStore::open(crate::fs::FsConfig::from_url(url)?, clock, spawn)?))
     }),
+    #[cfg(feature = "disk")]
+    ("disk", |url, clock, spawn| {
+        Ok(Arc::new(crate::disk::DiskStore::open(crate::disk::DiskConfig::from_url(url)?, clock, spawn)?))
+    }),
     #[cfg(feature = "fjall")]
     ("fjall", |url, clock, spawn| {
         Ok(Arc::new(crate::fjall::FjallStore::open(crate::fjall::FjallConfig::from_url(url)?, clock, spawn)?))

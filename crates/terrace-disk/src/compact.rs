@@ -91,6 +91,12 @@ impl Shared {
         Ok(done)
     }
 
+    /// Whether a step would find something to do.
+    pub(crate) fn compaction_due(&self) -> bool {
+        let store = matches!(self.config.mode, Mode::Store { .. });
+        store && (self.compaction.lock().is_some() || self.victim().is_some())
+    }
+
     /// The segment whose emptying wins most.
     fn victim(&self) -> Option<Arc<Segment>> {
         let writer = self.writer.lock();

@@ -158,6 +158,15 @@ impl Disk {
         Ok(())
     }
 
+    /// Hands every write so far to the operating system: a process that is killed then loses none of them.
+    ///
+    /// # Errors
+    /// `Full` or `Io`: what was deferred is still here, and is tried again. `Closed`, `Failed`.
+    pub fn flush(&self) -> Result<()> {
+        self.shared.check_open()?;
+        self.shared.flush(&mut self.shared.writer.lock())
+    }
+
     /// Returns when every write so far is on the disk, whatever durability the log was opened with.
     ///
     /// # Errors
@@ -197,6 +206,12 @@ impl Disk {
     /// As of [`Disk::put`].
     pub fn compact_step(&self, bytes: u64, now_ms: u64) -> Result<Compacted> {
         self.shared.compact_step(bytes, now_ms)
+    }
+
+    /// Whether [`Disk::compact_step`] would find something to do.
+    #[must_use]
+    pub fn compaction_due(&self) -> bool {
+        self.shared.compaction_due()
     }
 
     /// Makes room in a cache ahead of the time it is needed, so that no put has to. Returns whether it did.

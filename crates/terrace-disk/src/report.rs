@@ -35,6 +35,22 @@ pub struct OpenReport {
     pub foreign: Vec<String>,
 }
 
+impl std::fmt::Display for OpenReport {
+    /// What is wrong, in a sentence; nothing if it is sound.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut parts = Vec::new();
+        for Damage { segment, from, to } in &self.damaged {
+            parts.push(format!("segment {segment} is damaged from byte {from} to {to}"));
+        }
+        parts.extend(self.missing.iter().map(|segment| format!("segment {segment} is missing")));
+        parts.extend(self.refused.iter().cloned());
+        if self.dropped > 0 {
+            parts.push(format!("{} entries were dropped, because damage may hide newer ones", self.dropped));
+        }
+        f.write_str(&parts.join("; "))
+    }
+}
+
 impl OpenReport {
     /// Whether nothing was damaged, missing or dropped.
     #[must_use]

@@ -38,7 +38,7 @@ impl Shared {
                 }
                 Write::Delete(_, options) => options.validate()?,
             }
-            metas.push((bytes, self.groups.number(&self.disk, write.key(), now)?));
+            metas.push((bytes, self.group(write.key(), now)?));
         }
         let changes: Vec<Change<'_>> = writes
             .iter()
@@ -72,17 +72,16 @@ impl Shared {
 
     fn clear(&self, namespace: Option<&Namespace>) -> Result<u64> {
         let now = self.clock.wall_ms();
-        let group = match namespace {
-            Some(namespace) => match self.groups.known(namespace.flat_prefix()) {
-                Some(group) => Some(group),
-                None => return Ok(0),
-            },
-            None => None,
+        let floor_deadline_ms = self.floor_deadline_ms();
+        let removed = match namespace {
+            None => self.groups.clear_all(&self.disk, floor_deadline_ms, now)?,
+            Some(namespace) => {
+                // One that was never put to gets its floor, too.
+                let group = self.groups.number(&self.disk, namespace.flat_prefix(), now)?;
+                let cleared = self.disk.clear(Some(group), floor_deadline_ms, now);
+                cleared.map_err(|error| translate("clear", error))?
+            }
         };
-        let removed = self
-            .disk
-            .clear(group, self.floor_deadline_ms(), now)
-            .map_err(|error| translate("clear", error))?;
         self.progress.wrote();
         Ok(removed)
     }

@@ -11,16 +11,33 @@ use std::sync::{PoisonError, RwLock};
 use bytes::Bytes;
 use foldhash::quality::RandomState;
 use terrace_disk::{Disk, Put};
-use terrace_store::{Error, ErrorKind, Key, Namespace, Result};
+use terrace_store::{Error, ErrorKind, Namespace, Result};
 
 use super::error::translate;
 
 /// Shorter than any key whose namespace has a name of 255 bytes.
 const TABLE: &[u8] = &[255, b'n'];
 
+/// The table by what flat keys of a namespace begin with.
+type Numbers = HashMap<Bytes, u32, RandomState>;
+
+/// Puts the table. What is put under its numbers comes later in the log, and is committed with it.
+fn write(disk: &Disk, numbers: &Numbers, now_ms: u64) -> Result<()> {
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    let mut table = Vec::new();
+    for (prefix, number) in numbers {
+        table.extend_from_slice(prefix);
+        table.extend_from_slice(&number.to_le_bytes());
+    }
+    let put = Put { value: &table, deferred: true, ..Put::default() };
+    disk.put(TABLE, &put, now_ms).map(drop).map_err(|error| translate("put", error))
+}
+
 /// The numbers, by what flat keys of the namespace begin with.
 pub(super) struct Groups {
-    numbers: RwLock<HashMap<Bytes, u32, RandomState>>,
+    numbers: RwLock<Numbers>,
 }
 
 impl Groups {
@@ -52,12 +69,11 @@ impl Groups {
         self.numbers.read().unwrap_or_else(PoisonError::into_inner).get(prefix).copied()
     }
 
-    /// The number of a key's namespace, a new one if need be.
+    /// The number of the namespace whose flat keys begin so, a new one if need be.
     ///
     /// # Errors
     /// Those of a put, if the table has to be written.
-    pub(super) fn number(&self, disk: &Disk, key: &Key, now_ms: u64) -> Result<u32> {
-        let prefix = &key.flat()[..1 + key.namespace_name().len()];
+    pub(super) fn number(&self, disk: &Disk, prefix: &[u8], now_ms: u64) -> Result<u32> {
         if let Some(number) = self.known(prefix) {
             return Ok(number);
         }
@@ -67,17 +83,25 @@ impl Groups {
         }
         // Zero is the log's own.
         let number = numbers.values().max().map_or(1, |highest| highest + 1);
-        let mut table = Vec::new();
-        let all = numbers.iter().map(|(prefix, number)| (&prefix[..], *number));
-        for (prefix, number) in all.chain([(prefix, number)]) {
-            table.extend_from_slice(prefix);
-            table.extend_from_slice(&number.to_le_bytes());
+        let prefix = Bytes::copy_from_slice(prefix);
+        numbers.insert(prefix.clone(), number);
+        if let Err(error) = write(disk, &numbers, now_ms) {
+            numbers.remove(&prefix);
+            return Err(error);
         }
-        // What is put under the new number comes later in the log, and is committed with it.
-        let put = Put { value: &table, deferred: true, ..Put::default() };
-        let _ = disk.put(TABLE, &put, now_ms).map_err(|error| translate("put", error))?;
-        numbers.insert(Bytes::copy_from_slice(prefix), number);
         Ok(number)
+    }
+
+    /// Empties the log, but for this table.
+    ///
+    /// # Errors
+    /// Those of a clear and of a put.
+    pub(super) fn clear_all(&self, disk: &Disk, floor_deadline_ms: u64, now_ms: u64) -> Result<u64> {
+        let numbers = self.numbers.write().unwrap_or_else(PoisonError::into_inner);
+        let removed = disk.clear(None, floor_deadline_ms, now_ms).map_err(|error| translate("clear", error))?;
+        // If it is not written again because the process ends here, nothing needs the numbers.
+        write(disk, &numbers, now_ms)?;
+        Ok(removed.saturating_sub(1))
     }
 
     /// The namespaces that hold anything.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use terrace_disk::io::os::Folder;
+use terrace_disk::io::OsIo;
 use terrace_disk::{Delete, Disk, Entry as Stored, Health as DiskHealth, Put};
 use terrace_store::spawn::offload;
 use terrace_store::store::FLOOR_RETENTION;
@@ -59,7 +59,7 @@ impl Shared {
     ) -> Result<Arc<Self>> {
         let engine = config.engine()?;
         let (now_ms, wall_ms) = (clock.now_ms(), clock.wall_ms());
-        let folder = Folder::create(&config.path).map_err(|source| {
+        let folder = OsIo::new(&config.path).map_err(|source| {
             Error::from(source).with("store", NAME).with("folder", config.path.display())
         })?;
         let (disk, report) = Disk::open(Arc::new(folder), engine, wall_ms)
@@ -90,10 +90,15 @@ impl Shared {
         found.map(|stored| entry_of("get", stored)).transpose()
     }
 
+    /// The number under which a key's namespace is counted.
+    pub(super) fn group(&self, key: &Key, now_ms: u64) -> Result<u32> {
+        self.groups.number(&self.disk, &key.flat()[..1 + key.namespace_name().len()], now_ms)
+    }
+
     pub(super) fn put(&self, key: &Key, entry: &Entry, options: PutOptions) -> Result<Written> {
         options.validate(entry)?;
         let now = self.clock.wall_ms();
-        let group = self.groups.number(&self.disk, key, now)?;
+        let group = self.group(key, now)?;
         let written = META.with_borrow_mut(|meta| {
             meta.clear();
             meta::append(entry, meta);
@@ -122,7 +127,7 @@ impl Shared {
     pub(super) fn delete(&self, key: &Key, options: DeleteOptions) -> Result<Deleted> {
         options.validate()?;
         let now = self.clock.wall_ms();
-        let group = self.groups.number(&self.disk, key, now)?;
+        let group = self.group(key, now)?;
         let delete = delete_of(group, options, self.floor_deadline_ms());
         let deleted =
             self.disk.delete(key.flat(), &delete, now).map_err(|error| translate("delete", error))?;

@@ -23,7 +23,6 @@
 
 mod capability;
 mod config;
-mod durability;
 mod engine;
 mod error;
 mod list;
@@ -50,7 +49,7 @@ use terrace_store::{
 };
 
 pub use config::FjallConfig;
-use durability::unknown;
+use crate::progress::unknown;
 use engine::Engine;
 use shared::Shared;
 

@@ -16,7 +16,7 @@ use terrace_store::{
 };
 
 use super::NAME;
-use super::durability::{Journal, Progress, synced, unknown};
+use crate::progress::{Journal, Progress, synced, unknown};
 use super::engine::Engine;
 use super::error::ends_writing;
 use super::list::{Source, first_row};
