@@ -239,7 +239,6 @@ impl Recovery<'_> {
             capacity: len,
             file,
             cipher: None,
-            key_id: None,
         };
         let segment = Segment::new(parts, len, true);
         if header.is_some() && manifest_of(&segment).is_some() {
@@ -302,7 +301,6 @@ impl Recovery<'_> {
                 capacity: header.capacity,
                 file,
                 cipher,
-                key_id: header.key_id,
             };
             segments.insert(Arc::new(Segment::new(parts, *len, true)));
         }
