@@ -294,14 +294,7 @@ impl Recovery<'_> {
                     )));
                 }
             };
-            let parts = Parts {
-                slot,
-                id: *id,
-                base: header.base,
-                capacity: header.capacity,
-                file,
-                cipher,
-            };
+            let parts = Parts { slot, id: *id, base: header.base, capacity: header.capacity, file, cipher };
             segments.insert(Arc::new(Segment::new(parts, *len, true)));
         }
         Ok(())

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use terrace_disk::io::{Io, OsIo};
 use terrace_disk::{
-    Condition, Config, Delete, Deleted, Disk, Durability, Mode, Outcome, Put, Range, Reads, Snapshot, Unchanged,
-    Write, Written,
+    Condition, Config, Delete, Deleted, Disk, Durability, Mode, Outcome, Put, Range, Reads, Snapshot,
+    Unchanged, Write, Written,
 };
 
 const HOUR: u64 = 3_600_000;
@@ -56,9 +56,26 @@ struct Model {
     floors: BTreeMap<Vec<u8>, u64>,
     group_floors: BTreeMap<u32, u64>,
     highest: u64,
+    /// Until when the floor of a delete holds for sure.
+    deleted_until: BTreeMap<Vec<u8>, u64>,
+    /// Until when those of clears do.
+    cleared_until: Option<u64>,
 }
 
 impl Model {
+    /// Whether what the engine still knows of the key's versions is certain: it may forget a floor after its
+    /// time, and an entry that expired, and need not.
+    fn is_certain(&self, key: &[u8], now: u64) -> bool {
+        let known = match self.entries.get(key) {
+            Some(known) => known.is_live(now),
+            None => match self.floors.get(key) {
+                Some(_) => self.deleted_until.get(key).is_some_and(|until| *until > now),
+                None => true,
+            },
+        };
+        known && self.cleared_until.is_none_or(|until| until > now)
+    }
+
     fn live(&self, key: &[u8], now: u64) -> Option<&Known> {
         self.entries.get(key).filter(|known| known.is_live(now))
     }
@@ -125,13 +142,13 @@ impl World {
         match self.rng.below(10) {
             0 => Condition::Absent,
             1 => Condition::Match(self.model.version(key, self.now).unwrap_or(7) + self.rng.below(2)),
-            // After a sweep the engine may know no longer what an expired entry's version was.
-            2 if !self.cache && self.model.entries.get(key).is_none_or(|known| known.is_live(self.now)) => {
+            2 if !self.cache => {
                 let near = self.model.floors.get(key).copied().unwrap_or(0).max(1);
-                Condition::Newer(match self.rng.below(3) {
+                let certain = self.model.is_certain(key, self.now);
+                Condition::Newer(match if certain { self.rng.below(3) } else { 2 } {
                     0 => self.disk.reserve().unwrap(),
                     1 => near + self.rng.below(3) - 1,
-                    _ => self.model.highest + self.rng.below(100_000),
+                    _ => self.model.highest + 1 + self.rng.below(100_000),
                 })
             }
             _ => Condition::Any,
@@ -149,7 +166,10 @@ impl World {
         self.model.floors.insert(key.clone(), version);
         match known {
             Some(known) => drop(self.model.entries.insert(key, Known { version, ..known })),
-            None => drop(self.model.entries.remove(&key)),
+            None => {
+                self.model.entries.remove(&key);
+                self.model.deleted_until.insert(key, self.now + HOUR);
+            }
         }
     }
 
@@ -308,6 +328,7 @@ impl World {
         let group = (self.rng.below(3) > 0).then(|| self.rng.below(3) as u32 * 200);
         self.disk.clear(group, self.now + HOUR, self.now).unwrap();
         self.model.entries.retain(|_, known| group.is_some_and(|group| known.group != group));
+        self.model.cleared_until.get_or_insert(self.now + HOUR);
         let floor = self.disk.reserve().unwrap() - 1;
         for other in [0, 200, 400].into_iter().filter(|other| group.is_none_or(|group| group == *other)) {
             // A key's next version is above what the clear had.
@@ -337,8 +358,7 @@ impl World {
             self.check_cache(&listed);
             return;
         }
-        let live: Vec<_> =
-            self.model.entries.iter().filter(|(_, known)| known.is_live(self.now)).collect();
+        let live: Vec<_> = self.model.entries.iter().filter(|(_, known)| known.is_live(self.now)).collect();
         assert_eq!(listed.len(), live.len());
         for ((key, entry), (wanted, known)) in listed.iter().zip(&live) {
             assert_eq!(&key[..], &wanted[..]);
@@ -352,7 +372,11 @@ impl World {
             let of_group = || live.iter().filter(|(_, known)| known.group == group);
             let bytes: usize = of_group().map(|(key, known)| key.len() + known.value.len()).sum();
             let tally = self.disk.tally(group);
-            assert_eq!((tally.count, tally.bytes), (of_group().count() as u64, bytes as u64), "group {group}");
+            assert_eq!(
+                (tally.count, tally.bytes),
+                (of_group().count() as u64, bytes as u64),
+                "group {group}"
+            );
         }
         assert_eq!(self.disk.stats().entries, live.len() as u64);
     }
