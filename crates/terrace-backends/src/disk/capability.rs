@@ -70,6 +70,15 @@ impl Shared {
             .collect()
     }
 
+    /// How many entries a namespace has, and their bytes.
+    fn amount(&self, operation: &'static str, namespace: &Namespace) -> Result<(u64, u64)> {
+        self.check_open(operation)?;
+        let prefix = namespace.flat_prefix();
+        let tally = self.groups.known(prefix).map(|group| self.disk.tally(group)).unwrap_or_default();
+        // The log counts the namespace's name with each key.
+        Ok((tally.count, tally.bytes.saturating_sub(tally.count * prefix.len() as u64)))
+    }
+
     fn clear(&self, namespace: Option<&Namespace>) -> Result<u64> {
         let now = self.clock.wall_ms();
         let floor_deadline_ms = self.floor_deadline_ms();
@@ -126,20 +135,18 @@ impl Iterate for DiskStore {
     }
 
     fn count<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<u64>> {
-        let group = self.shared.groups.known(namespace.flat_prefix());
-        Box::pin(ready(Ok(group.map_or(0, |group| self.shared.disk.tally(group).count))))
+        let amount = self.shared.amount("count", namespace);
+        Box::pin(ready(amount.map(|(count, _)| count)))
     }
 
     fn bytes<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<u64>> {
-        let prefix = namespace.flat_prefix();
-        let group = self.shared.groups.known(prefix);
-        let tally = group.map(|group| self.shared.disk.tally(group)).unwrap_or_default();
-        // The log counts the namespace's name with each key.
-        Box::pin(ready(Ok(tally.bytes.saturating_sub(tally.count * prefix.len() as u64))))
+        let amount = self.shared.amount("bytes", namespace);
+        Box::pin(ready(amount.map(|(_, bytes)| bytes)))
     }
 
     fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>>> {
-        Box::pin(ready(self.shared.groups.in_use(&self.shared.disk)))
+        let open = self.shared.check_open("namespaces");
+        Box::pin(ready(open.and_then(|()| self.shared.groups.in_use(&self.shared.disk))))
     }
 }
 

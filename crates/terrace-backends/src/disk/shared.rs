@@ -79,6 +79,13 @@ impl Shared {
         }))
     }
 
+    pub(super) fn check_open(&self, operation: &'static str) -> Result<()> {
+        match self.closed.load(Ordering::Acquire) {
+            true => Err(Error::new(ErrorKind::Closed, operation).with("store", NAME)),
+            false => Ok(()),
+        }
+    }
+
     /// The wall time from which a floor left now may be forgotten.
     pub(super) fn floor_deadline_ms(&self) -> u64 {
         let now = self.clock.wall_ms().max(self.origin_ms + self.clock.now_ms());
@@ -152,12 +159,10 @@ impl Shared {
 
     /// Gives deferred writes the durability the store was opened with.
     pub(super) fn commit(self: &Arc<Self>) -> BoxFuture<'_, Result<()>> {
-        if self.closed.load(Ordering::Acquire) {
-            return Box::pin(ready(Err(Error::new(ErrorKind::Closed, "commit").with("store", NAME))));
-        }
-        match self.progress.failure() {
-            Some(failure) => Box::pin(ready(Err(unknown(failure)))),
-            None => self.acknowledge(()),
+        let failed = self.progress.failure().map_or(Ok(()), |failure| Err(unknown(failure)));
+        match self.check_open("commit").and(failed) {
+            Ok(()) => self.acknowledge(()),
+            Err(error) => Box::pin(ready(Err(error))),
         }
     }
 
