@@ -48,7 +48,6 @@ struct State {
     faults: Faults,
     chance: Chance,
     budget: Option<u64>,
-    short_reads: bool,
     locked: bool,
     watch: Option<Watch>,
     moments: Vec<Moment>,
@@ -175,7 +174,6 @@ impl SimDisk {
             faults: Faults::default(),
             chance: Chance::new(seed),
             budget: None,
-            short_reads: false,
             locked: false,
             watch: None,
             moments: Vec::new(),
@@ -234,11 +232,6 @@ impl SimDisk {
     #[must_use]
     pub fn used(&self) -> u64 {
         self.state().used()
-    }
-
-    /// Lets reads return fewer bytes than they were asked for, as they may.
-    pub fn set_short_reads(&self, short: bool) {
-        self.state().short_reads = short;
     }
 
     /// Keeps a [`Moment`] before and after each operation of these kinds, stamped with what `clock` shows.

@@ -80,13 +80,8 @@ impl File for SimFile {
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
         self.run(Op::Read, |state, failure| {
             failure.map_or(Ok(()), |failure| failure.result())?;
-            let asked = if state.short_reads && buf.len() > 1 && state.chance.percent(25) {
-                1 + state.chance.index(buf.len() - 1)
-            } else {
-                buf.len()
-            };
             let inode = state.media.inode_ref(self.inode).ok_or_else(|| failed(EIO))?;
-            inode.read(&mut buf[..asked], at).ok_or_else(|| failed(EIO))
+            inode.read(buf, at).ok_or_else(|| failed(EIO))
         })
     }
 
@@ -157,13 +152,11 @@ impl File for SimFile {
 
 struct Copied(Vec<u8>);
 
-impl AsRef<[u8]> for Copied {
-    fn as_ref(&self) -> &[u8] {
+impl Map for Copied {
+    fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
-
-impl Map for Copied {}
 
 impl Drop for SimFile {
     fn drop(&mut self) {

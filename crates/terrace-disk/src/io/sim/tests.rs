@@ -292,12 +292,3 @@ fn moments_are_the_disk_before_and_after_an_operation() {
     assert_eq!((0..60).map(|seed| first(&moments[1], seed)).collect::<BTreeSet<u8>>(), BTreeSet::from([1]));
     assert_eq!(contents(&moments[0].kill(), "log").unwrap()[0], 1);
 }
-
-#[test]
-fn reads_may_return_less_than_was_asked_for() {
-    let disk = SimDisk::with_files([("log", &[1_u8; 1000][..])]);
-    disk.set_short_reads(true);
-    let log = disk.open("log", false).unwrap();
-    let short = (0..50).filter(|_| log.read_at(&mut [0; 1000], 0).unwrap() < 1000).count();
-    assert!((1..50).contains(&short));
-}
