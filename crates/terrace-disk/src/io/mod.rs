@@ -6,6 +6,7 @@
 //! leaves behind is described in `docs/recovery.md`, and the engine asks for nothing more.
 
 mod os;
+pub mod sim;
 
 use std::io;
 use std::sync::Arc;

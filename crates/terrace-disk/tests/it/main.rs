@@ -1,1 +1,2 @@
 //! The engine as its users see it.
+mod crash;

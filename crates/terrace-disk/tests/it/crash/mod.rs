@@ -1,3 +1,13 @@
 //! What is left after the worst moment: power cuts, dying processes, failing and lying disks, damage.
+//!
+//! How much is done is set by the environment (see `budget`); a failure prints the seed and how to run it again.
+
+mod budget;
 mod history;
+mod images;
+mod judge;
 mod oracle;
+mod run;
+mod store;
+mod values;
+mod workload;

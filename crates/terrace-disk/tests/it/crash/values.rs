@@ -5,8 +5,8 @@ use std::sync::Arc;
 use terrace_disk::io::sim::Chance;
 
 const WORDS: [&str; 16] = [
-    "river", "terrace", "window", "ledger", "copper", "meadow", "signal", "harbour", "lantern", "orchard", "pebble",
-    "quarry", "saddle", "timber", "velvet", "willow",
+    "river", "terrace", "window", "ledger", "copper", "meadow", "signal", "harbour", "lantern", "orchard",
+    "pebble", "quarry", "saddle", "timber", "velvet", "willow",
 ];
 
 /// The value with this number: no two are alike unless they are shorter than eight bytes. Half of them look like

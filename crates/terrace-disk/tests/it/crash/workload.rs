@@ -12,15 +12,32 @@ pub(crate) const BEGIN_MS: u64 = 1_700_000_000_000;
 /// One call of the store.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
-    Put { group: u32, key: Key, value: Value },
+    Put {
+        group: u32,
+        key: Key,
+        value: Value,
+    },
     /// A put that only replaces what is there.
-    Replace { group: u32, key: Key, value: Value },
-    Delete { group: u32, key: Key },
+    Replace {
+        group: u32,
+        key: Key,
+        value: Value,
+    },
+    Delete {
+        group: u32,
+        key: Key,
+    },
     Batch(Vec<(u32, Key, Option<Value>)>),
-    Clear { group: u32 },
-    Get { key: Key },
+    Clear {
+        group: u32,
+    },
+    Get {
+        key: Key,
+    },
     /// Time goes on, and what is due is removed.
-    Sweep { pass_ms: u64 },
+    Sweep {
+        pass_ms: u64,
+    },
     Compact,
     Evict,
     Checkpoint,
