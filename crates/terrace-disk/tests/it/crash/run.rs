@@ -7,8 +7,7 @@ use terrace_disk::io::Io;
 
 use super::history::{History, Kept, Key, Promise, Value};
 use super::store::{Mode, Options, Outcome, Store};
-use super::values::key;
-use super::workload::{Action, BEGIN_MS, GROUPS, Mix, Workload};
+use super::workload::{Action, BEGIN_MS, Mix, Workload};
 
 pub(crate) struct Run {
     pub(crate) options: Options,
@@ -31,8 +30,8 @@ pub(crate) fn writes(action: &Action, mix: Mix) -> Vec<(Key, Option<Value>)> {
         Action::Delete { key, .. } => vec![(key.clone(), None)],
         Action::Batch(writes) => writes.iter().map(|(_, key, value)| (key.clone(), value.clone())).collect(),
         Action::Clear { group } => {
-            let members = (0..mix.keys).filter(|number| number % u64::from(GROUPS) == u64::from(*group));
-            members.map(|number| (key(*group, number), None)).collect()
+            let keys = (0..mix.keys).map(|number| mix.key(number));
+            keys.filter(|(other, _)| other == group).map(|(_, key)| (key, None)).collect()
         }
         _ => Vec::new(),
     }

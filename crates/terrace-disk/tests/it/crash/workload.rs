@@ -54,10 +54,26 @@ pub(crate) struct Mix {
     pub(crate) largest: u64,
     pub(crate) evict: bool,
     pub(crate) reopen: bool,
+    /// Which of several writers this is, if each has keys of its own.
+    pub(crate) own: Option<u64>,
 }
 
 impl Mix {
-    pub(crate) const STORE: Self = Self { keys: 24, largest: 9000, evict: false, reopen: false };
+    pub(crate) const STORE: Self = Self { keys: 24, largest: 9000, evict: false, reopen: false, own: None };
+
+    /// What the keys of one of several writers begin with.
+    pub(crate) fn prefix(own: u64) -> Key {
+        format!("w{own}/").into_bytes()
+    }
+
+    /// One of the keys, and the group that it belongs to.
+    pub(crate) fn key(self, number: u64) -> (u32, Key) {
+        let group = (number % u64::from(GROUPS)) as u32;
+        match self.own {
+            None => (group, key(group, number)),
+            Some(own) => (group, [Self::prefix(own), key(group, number)].concat()),
+        }
+    }
 }
 
 pub(crate) struct Workload {
@@ -74,10 +90,14 @@ impl Workload {
         Self { chance: Chance::new(seed), mix, number: 0, now_ms: BEGIN_MS, base: seed << 32 }
     }
 
+    /// The same with a clock that begins here.
+    pub(crate) fn beginning(self, now_ms: u64) -> Self {
+        Self { now_ms, ..self }
+    }
+
     fn key(&mut self) -> (u32, Key) {
         let number = self.chance.below(self.mix.keys);
-        let group = (number % u64::from(GROUPS)) as u32;
-        (group, key(group, number))
+        self.mix.key(number)
     }
 
     fn value(&mut self) -> Value {
@@ -125,7 +145,8 @@ impl Workload {
             188..192 => Action::Sync,
             192..194 => Action::Pin,
             194..197 => Action::Unpin,
-            197 => Action::Clear { group },
+            // Writers that share the groups would clear each other's keys.
+            197 if self.mix.own.is_none() => Action::Clear { group },
             198 if self.mix.reopen => Action::Reopen,
             _ => Action::Put { group, key, value: self.value() },
         }
