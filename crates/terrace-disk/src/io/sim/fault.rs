@@ -77,7 +77,7 @@ impl Op {
 
 /// How the chosen operation goes wrong.
 ///
-/// A failing write has written any part of its bytes, from the front. A failing sync has written any subset of
+/// A failing write has written any part of its bytes, from the front, but not all. A failing sync has written any subset of
 /// the sectors; the others are marked clean and lost, though reads go on showing them and the next sync succeeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {

@@ -38,9 +38,10 @@ impl SimFile {
     }
 }
 
-/// A part of the bytes from the front, for a write that fails in between.
+/// A part of the bytes from the front, for a write that fails in between. Had it been all of them, the call would
+/// not have failed.
 fn part(state: &mut State, len: usize) -> usize {
-    state.chance.index(len + 1)
+    state.chance.index(len)
 }
 
 fn sync(state: &mut State, inode: u64, failure: Option<Failure>) -> io::Result<()> {

@@ -36,7 +36,7 @@ pub(crate) struct Step {
     /// When it was acknowledged.
     acked: Option<u64>,
     /// The version that the acknowledgement named, of a step with one write.
-    version: Option<u64>,
+    pub(crate) version: Option<u64>,
     /// It failed in a way that leaves open whether it happened.
     doubtful: bool,
 }
@@ -133,6 +133,14 @@ impl History {
         }
         map.retain(|_, value| !value.is_due(now_ms));
         map
+    }
+
+    /// Whether these bytes were ever written under the key.
+    pub(crate) fn ever(&self, key: &[u8], bytes: &[u8]) -> bool {
+        let mut writes = self.steps.iter().flat_map(|step| &step.writes);
+        writes.any(|(written, value)| {
+            written == key && value.as_ref().is_some_and(|value| value.bytes[..] == *bytes)
+        })
     }
 
     /// How many steps must be there at a time of the history's clock.

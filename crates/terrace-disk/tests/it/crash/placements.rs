@@ -76,6 +76,7 @@ fn place(seed: u64, options: Options, fault: Fault, after: u64) -> Result<bool, 
         return Ok(false);
     }
     disk.heal();
+    run.check_living().map_err(|error| format!("the living store: {error}"))?;
     let (time, now_ms) = (u64::MAX, run.now_ms);
     let (promise, kept) = (run.promise(), run.kept());
     let case = Case { history: &run.history, options, time, now_ms, promise, kept };

@@ -69,11 +69,22 @@ impl Run {
             self.open()?;
             return Ok(true);
         }
+        Ok(self.act(&action)? != Outcome::Doubtful)
+    }
+
+    /// Puts the next value that the workload thinks of.
+    pub(crate) fn put(&mut self) -> Result<Outcome, String> {
+        let action = self.workload.put();
+        self.act(&action)
+    }
+
+    /// Does this, and writes down what came of it.
+    pub(crate) fn act(&mut self, action: &Action) -> Result<Outcome, String> {
         let Some(store) = &self.store else { return Err("the store is closed".into()) };
-        let writes = writes(&action, self.mix);
+        let writes = writes(action, self.mix);
         let asked = (!writes.is_empty()).then(|| self.history.ask(writes));
         self.clock.store(self.history.now(), Ordering::Release);
-        let outcome = store.act(&action, self.now_ms);
+        let outcome = store.act(action, self.now_ms);
         match (asked, outcome) {
             (Some(step), Outcome::Done(version)) => self.history.ack(step, version),
             (Some(step), Outcome::Refused) => self.history.refuse(step),
@@ -82,7 +93,11 @@ impl Run {
             (None, _) => {}
         }
         self.clock.store(self.history.now(), Ordering::Release);
-        Ok(outcome != Outcome::Doubtful)
+        Ok(outcome)
+    }
+
+    pub(crate) fn close(&mut self) -> Result<(), String> {
+        self.store.take().map_or(Ok(()), Store::close)
     }
 
     /// Whether the living store shows what it was told.

@@ -147,6 +147,18 @@ impl Store {
         Outcome::Done(matches!(action, Action::Put { .. }).then_some(at))
     }
 
+    pub(crate) fn close(self) -> Result<(), String> {
+        Ok(())
+    }
+
+    pub(crate) fn reports_damage(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn look(&self, key: &[u8], now: u64) -> Result<Option<Found>, String> {
+        Ok(self.view(now)?.get(key).cloned())
+    }
+
     pub(crate) fn view(&self, now: u64) -> Result<View, String> {
         let mut view: BTreeMap<_, _> = self.inner.lock().unwrap().1.clone();
         view.retain(|_, f| f.expires_ms.is_none_or(|e| e > now));

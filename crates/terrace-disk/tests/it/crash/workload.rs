@@ -66,6 +66,14 @@ impl Mix {
         format!("w{own}/").into_bytes()
     }
 
+    /// The group that a key belongs to.
+    pub(crate) fn group_of(self, wanted: &[u8]) -> u32 {
+        (0..self.keys)
+            .map(|number| self.key(number))
+            .find(|(_, key)| key == wanted)
+            .map_or(0, |(group, _)| group)
+    }
+
     /// One of the keys, and the group that it belongs to.
     pub(crate) fn key(self, number: u64) -> (u32, Key) {
         let group = (number % u64::from(GROUPS)) as u32;
@@ -124,6 +132,11 @@ impl Workload {
             }
         }
         Action::Batch(writes)
+    }
+
+    pub(crate) fn put(&mut self) -> Action {
+        let (group, key) = self.key();
+        Action::Put { group, key, value: self.value() }
     }
 
     pub(crate) fn next(&mut self) -> Action {
