@@ -5,7 +5,7 @@ use std::sync::Arc;
 use terrace_disk::io::sim::{Chance, SimDisk};
 
 use super::budget;
-use super::history::Promise;
+use super::history::{Promise, View};
 use super::judge::Case;
 use super::run::Run;
 use super::store::{Mode, Options, Outcome};
@@ -40,9 +40,9 @@ fn delete_all(run: &mut Run) -> Result<(), String> {
 
 fn judge(run: &Run, disk: &SimDisk, chance: &mut Chance) -> Result<(), String> {
     run.check_living().map_err(|error| format!("the living store: {error}"))?;
-    let (time, now_ms, kept) = (u64::MAX, run.now_ms, run.kept());
-    let case =
-        Case { history: &run.history, options: OPTIONS, time, now_ms, promise: Promise::Acknowledged, kept };
+    let check =
+        |view: &View| run.history.check(view, u64::MAX, run.now_ms, Promise::Acknowledged, run.kept());
+    let case = Case { options: OPTIONS, now_ms: run.now_ms, check: &check };
     for _ in 0..3 {
         let image = disk.crash(chance.bits());
         case.judge(&image, chance.bits(), 1)?;

@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) type Key = Vec<u8>;
 
@@ -72,12 +73,23 @@ pub(crate) enum Kept {
 pub(crate) struct History {
     steps: Vec<Step>,
     syncs: Vec<(usize, u64)>,
-    clock: u64,
+    /// Counts what was asked and answered; several histories may share it.
+    clock: Arc<AtomicU64>,
 }
 
 impl History {
-    pub(crate) fn now(&self) -> u64 {
-        self.clock
+    /// A history among others.
+    pub(crate) fn with_clock(clock: &Arc<AtomicU64>) -> Self {
+        Self { clock: Arc::clone(clock), ..Self::default() }
+    }
+
+    /// For whoever takes pictures of the disk meanwhile.
+    pub(crate) fn clock(&self) -> &Arc<AtomicU64> {
+        &self.clock
+    }
+
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -90,26 +102,25 @@ impl History {
 
     /// A step begins; its number.
     pub(crate) fn ask(&mut self, writes: Vec<(Key, Option<Value>)>) -> usize {
-        self.clock += 1;
-        self.steps.push(Step { writes, asked: self.clock, acked: None, version: None, doubtful: false });
+        let asked = self.tick();
+        self.steps.push(Step { writes, asked, acked: None, version: None, doubtful: false });
         self.steps.len() - 1
     }
 
     pub(crate) fn ack(&mut self, step: usize, version: Option<u64>) {
-        self.clock += 1;
-        self.steps[step].acked = Some(self.clock);
+        self.steps[step].acked = Some(self.tick());
         self.steps[step].version = version;
     }
 
     /// It failed, and may have happened all the same.
     pub(crate) fn doubt(&mut self, step: usize) {
-        self.clock += 1;
+        self.tick();
         self.steps[step].doubtful = true;
     }
 
     /// It was refused before anything was written. Only the last step can be taken back.
     pub(crate) fn refuse(&mut self, step: usize) {
-        self.clock += 1;
+        self.tick();
         assert_eq!(step + 1, self.steps.len(), "a refused step is the last one");
         // What it would have written stays for moments that lie inside it, when it looks like any other.
         self.steps[step].doubtful = true;
@@ -118,8 +129,7 @@ impl History {
 
     /// A sync that covers all steps so far was acknowledged.
     pub(crate) fn synced(&mut self) {
-        self.clock += 1;
-        self.syncs.push((self.steps.len(), self.clock));
+        self.syncs.push((self.steps.len(), self.tick()));
     }
 
     /// What the history leaves if all of it happened: the expected contents of the living store.

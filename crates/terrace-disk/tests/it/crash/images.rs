@@ -5,6 +5,7 @@ use std::sync::Arc;
 use terrace_disk::io::sim::{Chance, Moment, Op, SimDisk};
 
 use super::budget;
+use super::history::View;
 use super::judge::Case;
 use super::run::{Run, all_options};
 use super::store::Options;
@@ -15,14 +16,8 @@ const BEFORE: u64 = 8;
 const AFTER: u64 = 2;
 
 fn images_of(run: &Run, moment: &Moment, chance: &mut Chance) -> Result<u64, String> {
-    let case = Case {
-        history: &run.history,
-        options: run.options,
-        time: moment.time,
-        now_ms: run.now_ms,
-        promise: run.promise(),
-        kept: run.kept(),
-    };
+    let check = |view: &View| run.history.check(view, moment.time, run.now_ms, run.promise(), run.kept());
+    let case = Case { options: run.options, now_ms: run.now_ms, check: &check };
     let mut images = 0;
     for _ in 0..if moment.after { AFTER } else { BEFORE } {
         let (cut, seed) = (chance.bits(), chance.bits());
@@ -41,7 +36,7 @@ fn life(seed: u64, options: Options, images: &mut u64) -> Result<(), String> {
     let mut run = Run::new(Arc::new(disk.clone()), options, Mix { evict: options.cache, ..Mix::STORE }, seed);
     // Where syncs are rare, cuts between them tell more.
     let ops: &[Op] = if options.mode.is_durable() { Op::SYNCS } else { Op::CHANGES };
-    disk.watch(ops, &run.clock);
+    disk.watch(ops, run.history.clock());
     run.open()?;
     for action in 0..120 {
         if !run.step()? {

@@ -5,18 +5,16 @@ use std::sync::atomic::AtomicU64;
 
 use terrace_disk::io::sim::{Chance, Op, SimDisk};
 
-use super::history::{History, Kept, Promise, View};
+use super::history::View;
 use super::store::{Options, Store};
 
 /// What a disk is judged by.
+#[derive(Clone, Copy)]
 pub(crate) struct Case<'a> {
-    pub(crate) history: &'a History,
     pub(crate) options: Options,
-    /// When it was cut off, by the history's clock.
-    pub(crate) time: u64,
     pub(crate) now_ms: u64,
-    pub(crate) promise: Promise,
-    pub(crate) kept: Kept,
+    /// Whether what it shows can be right.
+    pub(crate) check: &'a dyn Fn(&View) -> Result<(), String>,
 }
 
 fn open(disk: &SimDisk, case: &Case<'_>) -> Result<Store, String> {
@@ -25,10 +23,6 @@ fn open(disk: &SimDisk, case: &Case<'_>) -> Result<Store, String> {
 }
 
 impl Case<'_> {
-    fn check(&self, view: &View) -> Result<(), String> {
-        self.history.check(view, self.time, self.now_ms, self.promise, self.kept)
-    }
-
     /// Recovers the disk and checks what it shows. `depth` is how many more times recovery itself is cut off.
     /// Returns how many images that were.
     pub(crate) fn judge(&self, disk: &SimDisk, seed: u64, depth: u32) -> Result<u64, String> {
@@ -41,7 +35,7 @@ impl Case<'_> {
         let store = open(disk, self)?;
         let moments = disk.take_moments();
         let view = store.view(self.now_ms)?;
-        self.check(&view)?;
+        (self.check)(&view)?;
         drop(store);
         let mut images = 1;
         if again {

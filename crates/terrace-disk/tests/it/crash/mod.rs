@@ -15,3 +15,4 @@ mod run;
 mod store;
 mod values;
 mod workload;
+mod writers;

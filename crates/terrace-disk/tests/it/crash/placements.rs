@@ -6,6 +6,7 @@ use std::sync::Arc;
 use terrace_disk::io::sim::{Chance, EIO, ENOSPC, EROFS, Failure, Op, SimDisk};
 
 use super::budget;
+use super::history::{Promise, View};
 use super::judge::Case;
 use super::run::{Run, all_options};
 use super::store::Options;
@@ -77,14 +78,17 @@ fn place(seed: u64, options: Options, fault: Fault, after: u64) -> Result<bool, 
     }
     disk.heal();
     run.check_living().map_err(|error| format!("the living store: {error}"))?;
-    let (time, now_ms) = (u64::MAX, run.now_ms);
-    let (promise, kept) = (run.promise(), run.kept());
-    let case = Case { history: &run.history, options, time, now_ms, promise, kept };
+    let check = |promise| {
+        let run = &run;
+        move |view: &View| run.history.check(view, u64::MAX, run.now_ms, promise, run.kept())
+    };
+    let (after_cut, after_kill) = (check(run.promise()), check(Promise::Acknowledged));
+    let case = Case { options, now_ms: run.now_ms, check: &after_cut };
     for _ in 0..2 {
         let (cut, seed) = (chance.bits(), chance.bits());
         case.judge(&disk.crash(cut), seed, 0).map_err(|error| format!("cut {cut}: {error}"))?;
     }
-    let killed = Case { promise: super::history::Promise::Acknowledged, ..case };
+    let killed = Case { check: &after_kill, ..case };
     killed.judge(&disk.kill(), seed, 0).map_err(|error| format!("only the process died: {error}"))?;
     Ok(true)
 }

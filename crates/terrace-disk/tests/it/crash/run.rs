@@ -1,7 +1,6 @@
 //! A workload on a store, with its history.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use terrace_disk::io::Io;
 
@@ -12,8 +11,6 @@ use super::workload::{Action, BEGIN_MS, Mix, Workload};
 pub(crate) struct Run {
     pub(crate) options: Options,
     pub(crate) history: History,
-    /// What the history's clock shows, for whoever takes pictures of the disk meanwhile.
-    pub(crate) clock: Arc<AtomicU64>,
     pub(crate) now_ms: u64,
     pub(crate) store: Option<Store>,
     io: Arc<dyn Io>,
@@ -40,8 +37,8 @@ pub(crate) fn writes(action: &Action, mix: Mix) -> Vec<(Key, Option<Value>)> {
 impl Run {
     pub(crate) fn new(io: Arc<dyn Io>, options: Options, mix: Mix, seed: u64) -> Self {
         let workload = Workload::new(seed, mix);
-        let (history, clock) = (History::default(), Arc::default());
-        Self { options, history, clock, now_ms: BEGIN_MS, store: None, io, workload, mix }
+        let history = History::default();
+        Self { options, history, now_ms: BEGIN_MS, store: None, io, workload, mix }
     }
 
     /// What may be missing after a power cut.
@@ -83,7 +80,6 @@ impl Run {
         let Some(store) = &self.store else { return Err("the store is closed".into()) };
         let writes = writes(action, self.mix);
         let asked = (!writes.is_empty()).then(|| self.history.ask(writes));
-        self.clock.store(self.history.now(), Ordering::Release);
         let outcome = store.act(action, self.now_ms);
         match (asked, outcome) {
             (Some(step), Outcome::Done(version)) => self.history.ack(step, version),
@@ -92,7 +88,6 @@ impl Run {
             (None, Outcome::Done(_)) if matches!(action, Action::Sync) => self.history.synced(),
             (None, _) => {}
         }
-        self.clock.store(self.history.now(), Ordering::Release);
         Ok(outcome)
     }
 
