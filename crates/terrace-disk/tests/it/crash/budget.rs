@@ -11,7 +11,7 @@ pub(crate) fn of(variable: &str, otherwise: u64) -> u64 {
 pub(crate) fn seeds() -> Box<dyn Iterator<Item = u64>> {
     match env::var("CRASH_SEED").ok().and_then(|seed| seed.parse().ok()) {
         Some(seed) => Box::new(std::iter::once(seed)),
-        None => Box::new(1..),
+        None => Box::new(of("CRASH_FIRST_SEED", 1)..),
     }
 }
 

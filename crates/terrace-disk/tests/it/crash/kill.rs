@@ -254,7 +254,7 @@ fn life(order: &Order<'_>, before: &View) -> Result<(Left, End), String> {
 fn a_process_killed_at_random_moments_loses_nothing_acknowledged() {
     let kills = budget::of("CRASH_KILLS", 24);
     let mut acknowledged = 0;
-    let first = if budget::is_one_seed() { budget::seeds().next().unwrap_or(1) } else { 1 };
+    let first = budget::seeds().next().unwrap_or(1);
     for number in 0..Mode::ALL.len() as u64 {
         let mut folder = tempfile::tempdir().expect("a folder");
         let mut left = Left::nothing();

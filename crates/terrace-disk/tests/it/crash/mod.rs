@@ -12,6 +12,8 @@ mod kill;
 mod oracle;
 mod placements;
 mod run;
+#[cfg(seeded_bug)]
+mod seeded;
 mod store;
 mod values;
 mod workload;
