@@ -23,10 +23,11 @@ const THREADS: u64 = 3;
 /// So long does a child live at most.
 const LONGEST: Duration = Duration::from_millis(60);
 /// A child that does not end by itself is not waited for much longer.
+#[cfg(feature = "points")]
 const HUNG: Duration = Duration::from_secs(60);
 
 fn mix(thread: u64) -> Mix {
-    Mix { keys: 12, largest: 12_000, own: Some(thread), ..Mix::STORE }
+    Mix { keys: 12, largest: 12_000, own: Some(thread), evict: true, ..Mix::STORE }
 }
 
 /// One line of what the child says: which thread, its how-manieth write, and how that ended.
@@ -61,9 +62,12 @@ impl Word {
     }
 }
 
+/// Each of the modes, once as a store and once as a cache.
+const KINDS: u64 = 8;
+
 fn options(number: u64) -> Options {
     let modes = Mode::ALL.len() as u64;
-    Options { mode: Mode::ALL[(number % modes) as usize], cache: false }
+    Options { mode: Mode::ALL[(number % modes) as usize], cache: number % KINDS >= modes }
 }
 
 /// What a thread of the child does: the same for both who know the seed.
@@ -80,6 +84,7 @@ fn child() {
     let begin_ms = budget::of("TERRACE_CHILD_CLOCK", BEGIN_MS);
     let io = Arc::new(OsIo::new(folder).expect("the folder"));
     let store = Store::open(io, options(number), begin_ms).expect("it opens");
+    let actions = budget::of("TERRACE_CHILD_ACTIONS", u64::MAX);
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let store = &store;
@@ -87,7 +92,7 @@ fn child() {
                 let mut workload = workload(seed, thread, begin_ms);
                 let mut step = 0;
                 let mut now_ms = begin_ms;
-                for _ in 0..20_000 {
+                for _ in 0..actions {
                     let action = workload.next();
                     if let Action::Sweep { pass_ms } = &action {
                         now_ms += pass_ms;
@@ -106,6 +111,7 @@ fn child() {
             });
         }
     });
+    store.close().expect("it closes");
 }
 
 /// What a parent wants of a child.
@@ -117,6 +123,8 @@ struct Order<'a> {
     begin_ms: u64,
     /// A place where it ends itself, and at which visit.
     point: Option<(&'a str, u64)>,
+    /// After so many actions of each thread it closes the store and goes.
+    actions: u64,
     life: Duration,
 }
 
@@ -133,6 +141,7 @@ fn raise(order: &Order<'_>) -> End {
     command.args(["--ignored", "--exact", "crash::kill::child", "--nocapture", "--test-threads=1"]);
     command.env("TERRACE_CHILD", order.folder).env("TERRACE_CHILD_SEED", order.seed.to_string());
     command.env("TERRACE_CHILD_MODE", order.number.to_string());
+    command.env("TERRACE_CHILD_ACTIONS", order.actions.to_string());
     command.env("TERRACE_CHILD_CLOCK", order.begin_ms.to_string());
     if let Some((name, visit)) = order.point {
         command.env("TERRACE_POINT", format!("{name}:{visit}"));
@@ -241,10 +250,11 @@ fn life(order: &Order<'_>, before: &View) -> Result<(Left, End), String> {
     let store =
         Store::open(io, options(order.number), now_ms).map_err(|error| format!("does not open: {error}"))?;
     let view = store.view(now_ms)?;
+    let kept = if options(order.number).cache { Kept::Some } else { Kept::Everything };
     for (thread, (history, _)) in (0..).zip(&histories) {
         let own = of_thread(&view, thread);
         history
-            .check(&own, u64::MAX, now_ms, Promise::Acknowledged, Kept::Everything)
+            .check(&own, u64::MAX, now_ms, Promise::Acknowledged, kept)
             .map_err(|error| format!("thread {thread}: {error}"))?;
     }
     Ok((Left { view, now_ms }, end))
@@ -255,11 +265,11 @@ fn a_process_killed_at_random_moments_loses_nothing_acknowledged() {
     let kills = budget::of("CRASH_KILLS", 24);
     let mut acknowledged = 0;
     let first = budget::seeds().next().unwrap_or(1);
-    for number in 0..Mode::ALL.len() as u64 {
+    for number in 0..KINDS {
         let mut folder = tempfile::tempdir().expect("a folder");
         let mut left = Left::nothing();
-        for kill in 0..kills / 4 {
-            let seed = first + kill * 4 + number;
+        for kill in 0..kills / KINDS {
+            let seed = first + kill * KINDS + number;
             let mut chance = Chance::new(seed);
             // A new folder now and then, so that the first moments of one are met as well.
             if kill % 10 == 0 {
@@ -273,6 +283,7 @@ fn a_process_killed_at_random_moments_loses_nothing_acknowledged() {
                 number,
                 begin_ms: left.now_ms,
                 point: None,
+                actions: u64::MAX,
                 life: Duration::from_micros(life_us),
             };
             let (then, end) = life(&order, &left.view).unwrap_or_else(|error| {
@@ -289,30 +300,43 @@ fn a_process_killed_at_random_moments_loses_nothing_acknowledged() {
 #[cfg(feature = "points")]
 #[test]
 fn a_process_killed_at_every_named_place_loses_nothing_acknowledged() {
-    let rounds = budget::of("CRASH_POINT_ROUNDS", 1);
-    let mut never = Vec::new();
+    let rounds = budget::of("CRASH_KILLS", 24).div_ceil(terrace_disk::point::POINTS.len() as u64 * 2);
+    let (mut met, mut never) = (0, Vec::new());
     for (place, name) in (0..).zip(terrace_disk::point::POINTS) {
-        let mut met = 0;
-        for round in 0..rounds * 4 {
-            let folder = tempfile::tempdir().expect("a folder");
-            let seed = 1_000_000 + place * 1000 + round;
-            let visit = 1 + Chance::new(seed).below(1 + round * 3);
-            let order = Order {
-                folder: folder.path(),
-                seed,
-                number: round,
-                begin_ms: BEGIN_MS,
-                point: Some((name, visit)),
-                life: HUNG,
-            };
-            let (_, end) = life(&order, &View::new()).unwrap_or_else(|error| {
-                panic!("at {name}, visit {visit}, seed {seed}, {:?}: {error}", options(round));
-            });
-            met += u64::from(end.at_point);
-        }
-        if met == 0 {
+        let here = deaths_at(name, budget::seeds().next().unwrap_or(1) * 1_000_000 + place * 1000, rounds);
+        met += here;
+        if here == 0 {
             never.push(*name);
         }
     }
+    println!("{met} deaths at {} places", terrace_disk::point::POINTS.len());
     assert!(never.is_empty(), "no child came to {never:?}");
+}
+
+/// Children that end at a place, until there were as many as wanted or it seems that none will.
+#[cfg(feature = "points")]
+fn deaths_at(name: &str, first: u64, wanted: u64) -> u64 {
+    let mut met = 0;
+    for round in 0..KINDS * 3 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut left = Left::nothing();
+        // The second child opens what the first has left behind in the midst of everything.
+        for child in 0..2 {
+            let seed = first + round * 2 + child;
+            let visit = 1 + Chance::new(seed).below(1 + round);
+            let point = Some((name, visit));
+            let (number, begin_ms) = (round, left.now_ms);
+            let order =
+                Order { folder: folder.path(), seed, number, begin_ms, point, actions: 250, life: HUNG };
+            let (then, end) = life(&order, &left.view).unwrap_or_else(|error| {
+                panic!("{name}, visit {visit}, seed {seed}, {:?}: {error}", options(round))
+            });
+            met += u64::from(end.at_point);
+            left = then;
+        }
+        if met >= wanted && round + 1 >= KINDS {
+            break;
+        }
+    }
+    met
 }

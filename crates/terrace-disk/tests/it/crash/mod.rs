@@ -9,6 +9,7 @@ mod history;
 mod images;
 mod judge;
 mod kill;
+mod lies;
 mod oracle;
 mod placements;
 mod run;

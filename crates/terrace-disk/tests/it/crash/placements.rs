@@ -83,7 +83,7 @@ fn place(seed: u64, options: Options, fault: Fault, after: u64) -> Result<bool, 
         move |view: &View| run.history.check(view, u64::MAX, run.now_ms, promise, run.kept())
     };
     let (after_cut, after_kill) = (check(run.promise()), check(Promise::Acknowledged));
-    let case = Case { options, now_ms: run.now_ms, check: &after_cut };
+    let case = Case { options, now_ms: run.now_ms, healthy: false, check: &after_cut };
     for _ in 0..2 {
         let (cut, seed) = (chance.bits(), chance.bits());
         case.judge(&disk.crash(cut), seed, 0).map_err(|error| format!("cut {cut}: {error}"))?;

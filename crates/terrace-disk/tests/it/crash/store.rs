@@ -155,6 +155,10 @@ impl Store {
         false
     }
 
+    pub(crate) fn report(&self) -> String {
+        String::new()
+    }
+
     pub(crate) fn look(&self, key: &[u8], now: u64) -> Result<Option<Found>, String> {
         Ok(self.view(now)?.get(key).cloned())
     }
