@@ -23,7 +23,7 @@ pub(crate) struct Value {
 }
 
 impl Value {
-    fn is_due(&self, now_ms: u64) -> bool {
+    pub(crate) fn is_due(&self, now_ms: u64) -> bool {
         self.expires_ms.is_some_and(|deadline| deadline <= now_ms)
     }
 }
@@ -130,6 +130,11 @@ impl History {
     /// A sync that covers all steps so far was acknowledged.
     pub(crate) fn synced(&mut self) {
         self.syncs.push((self.steps.len(), self.tick()));
+    }
+
+    /// Whether the outcome of some step is unknown.
+    pub(crate) fn has_doubts(&self) -> bool {
+        self.steps.iter().any(|step| step.doubtful && !step.writes.is_empty())
     }
 
     /// What the history leaves if all of it happened: the expected contents of the living store.

@@ -43,6 +43,9 @@ impl Case<'_> {
             .view(self.now_ms)
             .or_else(|error| if self.healthy { Err(error) } else { Ok(View::new()) })?;
         (self.check)(&view)?;
+        if self.healthy && chance.percent(20) {
+            store.counters_fit(&view, self.now_ms)?;
+        }
         drop(store);
         let mut images = 1;
         if again {

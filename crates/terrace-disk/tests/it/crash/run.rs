@@ -78,6 +78,16 @@ impl Run {
     /// Does this, and writes down what came of it.
     pub(crate) fn act(&mut self, action: &Action) -> Result<Outcome, String> {
         let Some(store) = &self.store else { return Err("the store is closed".into()) };
+        match action {
+            Action::Pin => {
+                let exact = !self.history.has_doubts() && !self.options.cache;
+                // A store that has failed or is closed has nothing to pin.
+                _ = store.pin(exact.then(|| self.history.expected(self.now_ms)));
+                return Ok(Outcome::Done(None));
+            }
+            Action::Unpin => return store.unpin(self.now_ms).map(|()| Outcome::Done(None)),
+            _ => {}
+        }
         let writes = writes(action, self.mix);
         let asked = (!writes.is_empty()).then(|| self.history.ask(writes));
         let outcome = store.act(action, self.now_ms);

@@ -1,13 +1,17 @@
-//! The store under test, behind what the crash tests need of it.
-//! (Stand-in until the engine lands.)
+//! The engine as the crash tests drive it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use terrace_disk::io::{File, Io};
+use terrace_disk::io::Io;
+use terrace_disk::{
+    Condition, Config, Delete, Deleted, Disk, Durability, Entry, Error, OpenReport, Outcome as Part, Put, Range,
+    Snapshot, Write, Written,
+};
 
-use super::history::{Found, View};
-use super::workload::{Action, GROUPS};
+use super::history::{Found, Key, Value, View};
+use super::workload::Action;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -19,20 +23,46 @@ pub(crate) enum Mode {
 
 impl Mode {
     pub(crate) const ALL: [Self; 4] = [Self::Always, Self::Group, Self::Interval, Self::Never];
+
+    /// Whether what is acknowledged outlives a power cut.
     pub(crate) fn is_durable(self) -> bool {
         matches!(self, Self::Always | Self::Group)
     }
+
+    fn durability(self) -> Durability {
+        match self {
+            Self::Always => Durability::Always,
+            Self::Group => Durability::Group(Duration::from_micros(200)),
+            Self::Interval => Durability::Interval(Duration::from_secs(1)),
+            Self::Never => Durability::Never,
+        }
+    }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) mode: Mode,
     pub(crate) cache: bool,
 }
 
+impl Options {
+    /// Small segments, so that a short life has many of them.
+    fn config(self) -> Config {
+        let base = if self.cache { Config::cache(1 << 20) } else { Config::store() };
+        Config {
+            durability: self.mode.durability(),
+            segment_bytes: Some(64 << 10),
+            open_threads: 1,
+            garbage_percent: 20,
+            ..base
+        }
+    }
+}
+
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
+    /// It is done; the version, of a write of one key.
     Done(Option<u64>),
     /// Nothing happened, for certain.
     Refused,
@@ -40,132 +70,202 @@ pub(crate) enum Outcome {
     Doubtful,
 }
 
-pub(crate) struct Store {
-    options: Options,
-    log: Arc<dyn File>,
-    inner: Mutex<(u64, View)>,
-    _lock: Box<dyn Send + Sync>,
+impl From<Error> for Outcome {
+    fn from(error: Error) -> Self {
+        if matches!(error, Error::Unknown(_)) { Self::Doubtful } else { Self::Refused }
+    }
 }
 
-fn crc(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+/// An open store, and the snapshots that are held open.
+pub(crate) struct Store {
+    disk: Disk,
+    report: OpenReport,
+    pinned: Mutex<Vec<Pinned>>,
+}
+
+/// A snapshot, and what it has to show for ever.
+struct Pinned {
+    snapshot: Snapshot,
+    expected: Option<BTreeMap<Key, Value>>,
+}
+
+fn put_of(group: u32, value: &Value, condition: Condition) -> Put<'_> {
+    Put { value: &value.bytes, group, expires_ms: value.expires_ms, condition, ..Put::default() }
+}
+
+fn delete_of(group: u32, now_ms: u64) -> Delete {
+    Delete { group, floor_deadline_ms: now_ms + 3000, ..Delete::default() }
+}
+
+fn written(written: Written) -> Outcome {
+    match written {
+        Written::Stored { version, .. } => Outcome::Done(Some(version)),
+        Written::Conflict { .. } | Written::NotAdmitted => Outcome::Refused,
+    }
+}
+
+fn deleted(deleted: Deleted) -> Outcome {
+    match deleted {
+        Deleted::Done { version, .. } => Outcome::Done(Some(version)),
+        Deleted::Conflict { .. } => Outcome::Refused,
+    }
 }
 
 impl Store {
-    pub(crate) fn open(io: Arc<dyn Io>, options: Options, _now: u64) -> Result<Self, String> {
-        let lock = io.lock().map_err(|e| e.to_string())?;
-        if !io.list().map_err(|e| e.to_string())?.contains(&"log".to_string()) {
-            io.create("log").map_err(|e| e.to_string())?;
-            io.sync_dir().map_err(|e| e.to_string())?;
-        }
-        let log = io.open("log", true).map_err(|e| e.to_string())?;
-        let mut bytes = vec![0; log.len().unwrap() as usize];
-        log.read_at(&mut bytes, 0).map_err(|e| e.to_string())?;
-        let mut at = 0;
-        let mut view = View::new();
-        while let Some(head) = bytes.get(at..at + 16) {
-            let len = u64::from_le_bytes(head[..8].try_into().unwrap()) as usize;
-            let sum = u64::from_le_bytes(head[8..].try_into().unwrap());
-            let Some(body) = bytes.get(at + 16..at + 16 + len) else { break };
-            if len == 0 || crc(body) != sum {
-                break;
-            }
-            Self::replay(body, at as u64, &mut view);
-            at += 16 + len;
-        }
-        log.truncate(at as u64).map_err(|e| e.to_string())?;
-        log.sync().map_err(|e| e.to_string())?;
-        Ok(Self { options, log, inner: Mutex::new((at as u64, view)), _lock: lock })
-    }
-
-    fn replay(mut body: &[u8], version: u64, view: &mut View) {
-        while !body.is_empty() {
-            let mut take = |n: usize| {
-                let (a, b) = body.split_at(n);
-                body = b;
-                a
-            };
-            let klen = u64::from_le_bytes(take(8).try_into().unwrap()) as usize;
-            let vlen = u64::from_le_bytes(take(8).try_into().unwrap());
-            let exp = u64::from_le_bytes(take(8).try_into().unwrap());
-            let key = take(klen).to_vec();
-            if vlen == u64::MAX {
-                view.remove(&key);
-            } else {
-                let bytes = take(vlen as usize).to_vec();
-                view.insert(key, Found { bytes, expires_ms: (exp > 0).then_some(exp), version });
-            }
-        }
-    }
-
-    pub(crate) fn act(&self, action: &Action, _now: u64) -> Outcome {
-        let mut body = Vec::new();
-        let mut add = |key: &[u8], value: Option<&super::history::Value>| {
-            body.extend((key.len() as u64).to_le_bytes());
-            body.extend(value.map_or(u64::MAX, |v| v.bytes.len() as u64).to_le_bytes());
-            body.extend(value.and_then(|v| v.expires_ms).unwrap_or(0).to_le_bytes());
-            body.extend(key);
-            body.extend(value.map_or(&[][..], |v| &v.bytes));
-        };
-        let mut inner = self.inner.lock().unwrap();
-        match action {
-            Action::Put { key, value, .. } => add(key, Some(value)),
-            Action::Replace { key, value, .. } => {
-                if !inner.1.get(key).is_some_and(|f| f.expires_ms.is_none_or(|e| e > _now)) {
-                    return Outcome::Refused;
-                }
-                add(key, Some(value));
-            }
-            Action::Delete { key, .. } => add(key, None),
-            Action::Batch(writes) => writes.iter().for_each(|(_, k, v)| add(k, v.as_ref())),
-            Action::Clear { group } => {
-                for n in 0..100 {
-                    if n % u64::from(GROUPS) == u64::from(*group) {
-                        add(&super::values::key(*group, n), None);
-                    }
-                }
-            }
-            Action::Sync => {
-                return if self.log.sync().is_ok() { Outcome::Done(None) } else { Outcome::Doubtful };
-            }
-            _ => return Outcome::Done(None),
-        }
-        let mut record = (body.len() as u64).to_le_bytes().to_vec();
-        record.extend(crc(&body).to_le_bytes());
-        record.extend(&body);
-        if self.log.write_all_at(&record, inner.0).is_err() {
-            return Outcome::Doubtful;
-        }
-        let at = inner.0;
-        Self::replay(&body, at, &mut inner.1);
-        inner.0 += record.len() as u64;
-        if self.options.mode.is_durable() && self.log.sync().is_err() {
-            return Outcome::Doubtful;
-        }
-        Outcome::Done(matches!(action, Action::Put { .. }).then_some(at))
+    pub(crate) fn open(io: Arc<dyn Io>, options: Options, now_ms: u64) -> Result<Self, String> {
+        let (disk, report) = Disk::open(io, options.config(), now_ms).map_err(|error| error.to_string())?;
+        Ok(Self { disk, report, pinned: Mutex::default() })
     }
 
     pub(crate) fn close(self) -> Result<(), String> {
+        self.pins().clear();
+        self.disk.close().map_err(|error| error.to_string())
+    }
+
+    fn pins(&self) -> std::sync::MutexGuard<'_, Vec<Pinned>> {
+        self.pinned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn act(&self, action: &Action, now_ms: u64) -> Outcome {
+        self.try_act(action, now_ms).unwrap_or_else(Outcome::from)
+    }
+
+    fn try_act(&self, action: &Action, now_ms: u64) -> Result<Outcome, Error> {
+        let disk = &self.disk;
+        let done = Ok(Outcome::Done(None));
+        match action {
+            Action::Put { group, key, value } => {
+                disk.put(key, &put_of(*group, value, Condition::Any), now_ms).map(written)
+            }
+            Action::Replace { group, key, value } => {
+                let Some(current) = disk.peek(key, now_ms)? else { return Ok(Outcome::Refused) };
+                let put = put_of(*group, value, Condition::Match(current.version));
+                disk.put(key, &put, now_ms).map(written)
+            }
+            Action::Delete { group, key } => disk.delete(key, &delete_of(*group, now_ms), now_ms).map(deleted),
+            Action::Batch(writes) => self.batch(writes, now_ms),
+            Action::Clear { group } => disk.clear(Some(*group), now_ms + 3000, now_ms).and(done),
+            Action::Get { key } => disk.get(key, now_ms).and(done),
+            Action::Sweep { .. } => {
+                while disk.sweep(50, now_ms)?.more {}
+                done
+            }
+            Action::Compact => {
+                for _ in 0..8 {
+                    if !disk.compact_step(20_000, now_ms)?.more {
+                        break;
+                    }
+                }
+                done
+            }
+            Action::Evict => disk.evict_step(now_ms).and(done),
+            Action::Checkpoint => disk.checkpoint().and(done),
+            Action::Sync => disk.sync().and(done),
+            Action::Pin => {
+                self.pin(None)?;
+                done
+            }
+            Action::Unpin => {
+                self.pins().pop();
+                done
+            }
+            Action::Reopen => done,
+        }
+    }
+
+    fn batch(&self, writes: &[(u32, Key, Option<Value>)], now_ms: u64) -> Result<Outcome, Error> {
+        let parts = writes.iter().map(|(group, key, value)| match value {
+            Some(value) => Write::Put(key, put_of(*group, value, Condition::Any)),
+            None => Write::Delete(key, delete_of(*group, now_ms)),
+        });
+        let parts: Vec<Write<'_>> = parts.collect();
+        let Some(outcomes) = self.disk.apply(&parts, &[], now_ms)? else { return Ok(Outcome::Refused) };
+        let refused = outcomes.iter().filter(|part| matches!(part, Part::Put(Written::NotAdmitted)));
+        match refused.count() {
+            0 => Ok(Outcome::Done(None)),
+            refused if refused == parts.len() => Ok(Outcome::Refused),
+            refused => panic!("{refused} parts of a batch were refused though everything is admitted"),
+        }
+    }
+
+    /// Holds the store as it is now, which is as expected.
+    pub(crate) fn pin(&self, expected: Option<BTreeMap<Key, Value>>) -> Result<(), Error> {
+        let mut pins = self.pins();
+        if pins.len() < 2 {
+            pins.push(Pinned { snapshot: self.disk.snapshot()?, expected });
+        }
         Ok(())
     }
 
+    /// Lets go of what was pinned last, and says whether it still shows what it did.
+    pub(crate) fn unpin(&self, now_ms: u64) -> Result<(), String> {
+        let Some(Pinned { snapshot, expected: Some(expected) }) = self.pins().pop() else { return Ok(()) };
+        for (key, value) in expected.iter().filter(|(_, value)| !value.is_due(now_ms)) {
+            let entry = snapshot.get(key, now_ms).map_err(|error| error.to_string())?;
+            if entry.is_none_or(|entry| entry.value[..] != value.bytes[..]) {
+                return Err(format!("a snapshot shows something else under {}", String::from_utf8_lossy(key)));
+            }
+        }
+        let listed = snapshot.list(&Range::default(), usize::MAX, now_ms).map_err(|error| error.to_string())?;
+        let extra = listed.entries.iter().find(|(key, _)| !expected.contains_key(&key[..]));
+        extra.map_or(Ok(()), |(key, _)| Err(format!("a snapshot shows {}", String::from_utf8_lossy(key))))
+    }
+
+    /// Everything it shows, found by listing and by asking for each key alike.
+    pub(crate) fn view(&self, now_ms: u64) -> Result<View, String> {
+        let (mut view, mut last) = (View::new(), None::<Vec<u8>>);
+        loop {
+            let range = Range { from: last.as_deref().unwrap_or_default(), after: last.is_some(), ..Range::default() };
+            let page = self.disk.list(&range, 7, now_ms).map_err(|error| format!("listing: {error}"))?;
+            for (key, entry) in page.entries {
+                let found = found(&entry);
+                let asked = self.look(&key, now_ms)?;
+                if asked.as_ref() != Some(&found) {
+                    return Err(format!("{} is listed otherwise than it is found", String::from_utf8_lossy(&key)));
+                }
+                if view.insert(key.to_vec(), found).is_some() {
+                    return Err(format!("{} is listed twice", String::from_utf8_lossy(&key)));
+                }
+            }
+            match page.next {
+                Some(next) => last = Some(next.to_vec()),
+                None => return Ok(view),
+            }
+        }
+    }
+
+    /// Whether the counters fit what is there once all that has expired is swept out.
+    pub(crate) fn counters_fit(&self, view: &View, now_ms: u64) -> Result<(), String> {
+        while self.disk.sweep(1000, now_ms).map_err(|error| error.to_string())?.more {}
+        let stats = self.disk.stats();
+        let bytes: usize = view.iter().map(|(key, found)| key.len() + found.bytes.len()).sum();
+        if (stats.entries, stats.bytes) == (view.len() as u64, bytes as u64) {
+            return Ok(());
+        }
+        Err(format!("{} entries of {bytes} bytes are counted as {} of {}", view.len(), stats.entries, stats.bytes))
+    }
+
+    /// What was found damaged when it was opened; what ended in a torn tail is not.
     pub(crate) fn reports_damage(&self) -> bool {
-        false
+        !self.report.is_sound()
+    }
+
+    /// Whether it said that anything at all was not as it should be.
+    pub(crate) fn reports_anything(&self) -> bool {
+        self.reports_damage() || self.report.cut_bytes > 0
     }
 
     pub(crate) fn report(&self) -> String {
-        String::new()
+        format!("{:?}", self.report)
     }
 
-    pub(crate) fn look(&self, key: &[u8], now: u64) -> Result<Option<Found>, String> {
-        Ok(self.view(now)?.get(key).cloned())
+    /// What stands under a key.
+    pub(crate) fn look(&self, key: &[u8], now_ms: u64) -> Result<Option<Found>, String> {
+        let entry = self.disk.get(key, now_ms).map_err(|error| error.to_string())?;
+        Ok(entry.as_ref().map(found))
     }
+}
 
-    pub(crate) fn view(&self, now: u64) -> Result<View, String> {
-        let mut view: BTreeMap<_, _> = self.inner.lock().unwrap().1.clone();
-        view.retain(|_, f| f.expires_ms.is_none_or(|e| e > now));
-        Ok(view)
-    }
+fn found(entry: &Entry) -> Found {
+    Found { bytes: entry.value.to_vec(), expires_ms: entry.found.expires_ms, version: entry.found.version }
 }
