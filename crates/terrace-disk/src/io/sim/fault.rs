@@ -79,6 +79,7 @@ impl Op {
 ///
 /// A failing write has written any part of its bytes, from the front, but not all. A failing sync has written any subset of
 /// the sectors; the others are marked clean and lost, though reads go on showing them and the next sync succeeds.
+/// A failing sync of the folder may have written any of the changes of names, and forgets none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// It returns this error of the operating system ([`EIO`], [`ENOSPC`], ...).

@@ -68,7 +68,7 @@ impl Io for SimDisk {
             Some(Failure::KeptDirty(errno)) => Err(failed(errno)),
             Some(Failure::Error(errno)) => {
                 let State { media, chance, .. } = state;
-                media.lose_names(chance);
+                media.fail_names(chance);
                 Err(failed(errno))
             }
             None | Some(Failure::Misdirected) => {

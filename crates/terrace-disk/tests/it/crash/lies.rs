@@ -9,7 +9,7 @@ use terrace_disk::io::sim::{Chance, Failure, Op, SimDisk};
 
 use super::budget;
 use super::history::View;
-use super::judge::Case;
+use super::judge::{Case, Drive};
 use super::run::{Run, all_options};
 use super::store::Options;
 use super::workload::Mix;
@@ -24,7 +24,12 @@ fn life(seed: u64, options: Options, lie: Failure, after: u64) -> Result<bool, S
     disk.fail(&[Op::Sync], after, lie, false);
     run.open()?;
     for _ in 0..ACTIONS {
-        run.step()?;
+        // Once the drive has lied, the living store may come across damage.
+        if let Err(error) = run.step()
+            && disk.struck() == 0
+        {
+            return Err(error);
+        }
     }
     if disk.struck() == 0 {
         return Ok(false);
@@ -33,7 +38,7 @@ fn life(seed: u64, options: Options, lie: Failure, after: u64) -> Result<bool, S
         let foreign = view.iter().find(|(key, found)| !run.history.ever(key, &found.bytes));
         foreign.map_or(Ok(()), |(key, _)| Err(format!("wrong value under {}", String::from_utf8_lossy(key))))
     };
-    let case = Case { options, now_ms: run.now_ms, healthy: false, check: &check };
+    let case = Case { options, now_ms: run.now_ms, drive: Drive::Lying, check: &check };
     for _ in 0..4 {
         let cut = chance.bits();
         case.judge(&disk.crash(cut), chance.bits(), 0).map_err(|error| format!("cut {cut}: {error}"))?;

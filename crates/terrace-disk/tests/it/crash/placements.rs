@@ -7,7 +7,7 @@ use terrace_disk::io::sim::{Chance, EIO, ENOSPC, EROFS, Failure, Op, SimDisk};
 
 use super::budget;
 use super::history::{Promise, View};
-use super::judge::Case;
+use super::judge::{Case, Drive};
 use super::run::{Run, all_options};
 use super::store::Options;
 use super::workload::Mix;
@@ -83,7 +83,7 @@ fn place(seed: u64, options: Options, fault: Fault, after: u64) -> Result<bool, 
         move |view: &View| run.history.check(view, u64::MAX, run.now_ms, promise, run.kept())
     };
     let (after_cut, after_kill) = (check(run.promise()), check(Promise::Acknowledged));
-    let case = Case { options, now_ms: run.now_ms, healthy: false, check: &after_cut };
+    let case = Case { options, now_ms: run.now_ms, drive: Drive::Failing, check: &after_cut };
     for _ in 0..2 {
         let (cut, seed) = (chance.bits(), chance.bits());
         case.judge(&disk.crash(cut), seed, 0).map_err(|error| format!("cut {cut}: {error}"))?;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use terrace_disk::io::Io;
 use terrace_disk::{
-    Condition, Config, Delete, Deleted, Disk, Durability, Entry, Error, OpenReport, Outcome as Part, Put, Range,
-    Snapshot, Write, Written,
+    Condition, Config, Delete, Deleted, Disk, Durability, Entry, Error, OpenReport, Outcome as Part, Put,
+    Range, Snapshot, Write, Written,
 };
 
 use super::history::{Found, Key, Value, View};
@@ -142,7 +142,9 @@ impl Store {
                 let put = put_of(*group, value, Condition::Match(current.version));
                 disk.put(key, &put, now_ms).map(written)
             }
-            Action::Delete { group, key } => disk.delete(key, &delete_of(*group, now_ms), now_ms).map(deleted),
+            Action::Delete { group, key } => {
+                disk.delete(key, &delete_of(*group, now_ms), now_ms).map(deleted)
+            }
             Action::Batch(writes) => self.batch(writes, now_ms),
             Action::Clear { group } => disk.clear(Some(*group), now_ms + 3000, now_ms).and(done),
             Action::Get { key } => disk.get(key, now_ms).and(done),
@@ -203,27 +205,41 @@ impl Store {
         for (key, value) in expected.iter().filter(|(_, value)| !value.is_due(now_ms)) {
             let entry = snapshot.get(key, now_ms).map_err(|error| error.to_string())?;
             if entry.is_none_or(|entry| entry.value[..] != value.bytes[..]) {
-                return Err(format!("a snapshot shows something else under {}", String::from_utf8_lossy(key)));
+                return Err(format!(
+                    "a snapshot shows something else under {}",
+                    String::from_utf8_lossy(key)
+                ));
             }
         }
-        let listed = snapshot.list(&Range::default(), usize::MAX, now_ms).map_err(|error| error.to_string())?;
+        let listed =
+            snapshot.list(&Range::default(), usize::MAX, now_ms).map_err(|error| error.to_string())?;
         let extra = listed.entries.iter().find(|(key, _)| !expected.contains_key(&key[..]));
         extra.map_or(Ok(()), |(key, _)| Err(format!("a snapshot shows {}", String::from_utf8_lossy(key))))
     }
 
     /// Everything it shows, found by listing and by asking for each key alike.
     pub(crate) fn view(&self, now_ms: u64) -> Result<View, String> {
+        let view = self.readable(now_ms)?;
+        for (key, found) in &view {
+            if self.look(key, now_ms)?.as_ref() != Some(found) {
+                return Err(format!("{} is listed otherwise than it is found", String::from_utf8_lossy(key)));
+            }
+        }
+        Ok(view)
+    }
+
+    /// What it lists; what cannot be read for damage is left out.
+    pub(crate) fn readable(&self, now_ms: u64) -> Result<View, String> {
         let (mut view, mut last) = (View::new(), None::<Vec<u8>>);
         loop {
-            let range = Range { from: last.as_deref().unwrap_or_default(), after: last.is_some(), ..Range::default() };
+            let range = Range {
+                from: last.as_deref().unwrap_or_default(),
+                after: last.is_some(),
+                ..Range::default()
+            };
             let page = self.disk.list(&range, 7, now_ms).map_err(|error| format!("listing: {error}"))?;
             for (key, entry) in page.entries {
-                let found = found(&entry);
-                let asked = self.look(&key, now_ms)?;
-                if asked.as_ref() != Some(&found) {
-                    return Err(format!("{} is listed otherwise than it is found", String::from_utf8_lossy(&key)));
-                }
-                if view.insert(key.to_vec(), found).is_some() {
+                if view.insert(key.to_vec(), found(&entry)).is_some() {
                     return Err(format!("{} is listed twice", String::from_utf8_lossy(&key)));
                 }
             }
@@ -242,7 +258,12 @@ impl Store {
         if (stats.entries, stats.bytes) == (view.len() as u64, bytes as u64) {
             return Ok(());
         }
-        Err(format!("{} entries of {bytes} bytes are counted as {} of {}", view.len(), stats.entries, stats.bytes))
+        Err(format!(
+            "{} entries of {bytes} bytes are counted as {} of {}",
+            view.len(),
+            stats.entries,
+            stats.bytes
+        ))
     }
 
     /// What was found damaged when it was opened; what ended in a torn tail is not.

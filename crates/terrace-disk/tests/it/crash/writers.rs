@@ -7,7 +7,7 @@ use terrace_disk::io::sim::{Chance, Op, SimDisk};
 
 use super::budget;
 use super::history::{History, Kept, Promise, View};
-use super::judge::Case;
+use super::judge::{Case, Drive};
 use super::run::writes;
 use super::store::{Mode, Options, Outcome, Store};
 use super::workload::{Action, BEGIN_MS, Mix, Workload};
@@ -78,7 +78,7 @@ fn life(seed: u64, mode: Mode, images: &mut u64) -> Result<(), String> {
                 verdict.map_err(|error| format!("writer {writer}: {error}"))
             })
         };
-        let case = Case { options, now_ms, healthy: true, check: &check };
+        let case = Case { options, now_ms, drive: Drive::Sound, check: &check };
         for _ in 0..if moment.after { 1 } else { 4 } {
             let cut = chance.bits();
             *images += case.judge(&moment.crash(cut), chance.bits(), 0).map_err(|error| {
