@@ -231,11 +231,19 @@ fn places(
     steps: &[Step],
     now_ms: u64,
 ) -> Result<Vec<Range<usize>>, String> {
-    let fits = |value: Option<&Value>| match (found, value) {
+    let same = |value: Option<&Value>| match (found, value) {
         (None, None) => true,
         (None, Some(value)) => value.is_due(now_ms),
         (Some(_), None) => false,
         (Some(found), Some(value)) => found.bytes[..] == value.bytes[..],
+    };
+    // Short values are written more than once; then deadline and version tell which it is.
+    let fits = |number: usize, value: Option<&Value>| match (found, value) {
+        (Some(found), Some(value)) => {
+            let version = steps[number].version.is_none_or(|version| version == found.version);
+            same(Some(value)) && found.expires_ms == value.expires_ms && !value.is_due(now_ms) && version
+        }
+        _ => same(value),
     };
     let end_after = |from: usize| {
         let mut later = writes.iter().filter(|(number, _)| *number + 1 > from && !steps[*number].doubtful);
@@ -245,27 +253,18 @@ fn places(
     if found.is_none() {
         ranges.push(0..end_after(0));
     }
-    for (number, value) in writes.iter().filter(|(_, value)| fits(*value)) {
-        ranges.push(number + 1..end_after(number + 1));
-        let (Some(found), Some(value)) = (found, value) else { continue };
-        if found.expires_ms != value.expires_ms {
-            let (key, expires) = (show(key), found.expires_ms);
-            return Err(format!(
-                "key {key}: expires at {expires:?}, was written with {:?}",
-                value.expires_ms
-            ));
-        }
-        if value.is_due(now_ms) {
-            return Err(format!("key {} is shown after its deadline", show(key)));
-        }
-        if steps[*number].version.is_some_and(|version| version != found.version) {
-            let (key, version) = (show(key), steps[*number].version);
-            return Err(format!("key {key}: version {}, acknowledged as {version:?}", found.version));
-        }
-    }
+    let fitting = writes.iter().filter(|(number, value)| fits(*number, *value));
+    ranges.extend(fitting.map(|(number, _)| number + 1..end_after(number + 1)));
     if ranges.is_empty() {
-        let found = found.map_or(0, |found| found.bytes.len());
-        return Err(format!("key {}: {found} bytes that were never written under it", show(key)));
+        let similar = writes.iter().find(|(_, value)| same(*value));
+        let similar =
+            similar.map(|(number, value)| (steps[*number].version, value.and_then(|value| value.expires_ms)));
+        let shown = found.map(|found| (found.bytes.len(), found.version, found.expires_ms));
+        return Err(format!(
+            "key {}: shows {shown:?} (length, version, deadline), which was never written under it; most similar is \
+             {similar:?} (version, deadline); it is {now_ms}",
+            show(key)
+        ));
     }
     Ok(ranges)
 }

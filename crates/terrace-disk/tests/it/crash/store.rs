@@ -162,6 +162,7 @@ impl Store {
             }
             Action::Evict => disk.evict_step(now_ms).and(done),
             Action::Checkpoint => disk.checkpoint().and(done),
+            Action::Train => disk.train().and(done),
             Action::Sync => disk.sync().and(done),
             Action::Pin => {
                 self.pin(None)?;

@@ -41,6 +41,8 @@ pub(crate) enum Action {
     Compact,
     Evict,
     Checkpoint,
+    /// Learns a dictionary, if that pays.
+    Train,
     Sync,
     Pin,
     Unpin,
@@ -79,7 +81,8 @@ impl Mix {
         let group = (number % u64::from(GROUPS)) as u32;
         match self.own {
             None => (group, key(group, number)),
-            Some(own) => (group, [Self::prefix(own), key(group, number)].concat()),
+            // Several writers have groups of their own as well, so that none clears another's.
+            Some(own) => (own as u32 * GROUPS + group, [Self::prefix(own), key(group, number)].concat()),
         }
     }
 }
@@ -158,8 +161,8 @@ impl Workload {
             188..192 => Action::Sync,
             192..194 => Action::Pin,
             194..197 => Action::Unpin,
-            // Writers that share the groups would clear each other's keys.
-            197 if self.mix.own.is_none() => Action::Clear { group },
+            197 => Action::Clear { group },
+            199 => Action::Train,
             198 if self.mix.reopen => Action::Reopen,
             _ => Action::Put { group, key, value: self.value() },
         }
