@@ -3,7 +3,7 @@
 //! Decision: the segment with the largest share of garbage is walked once, in steps of a given size; what the index
 //! still points to is appended again. A tombstone is dropped only if no segment is left in which an older record of
 //! its key may lie, and an entry that expired leaves a tombstone in the same case: otherwise replaying the log
-//! would bring the older record back.
+//! would bring the older record back. While a snapshot is open nothing is compacted, since no file could be removed.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -58,7 +58,8 @@ impl Shared {
     pub(crate) fn compact_step(&self, budget: u64, now: u64) -> Result<Compacted> {
         self.check_writable()?;
         let mut done = Compacted::default();
-        if matches!(self.config.mode, Mode::Cache { .. }) {
+        // A snapshot keeps every file, so nothing could be won while one is open.
+        if matches!(self.config.mode, Mode::Cache { .. }) || self.has_snapshots() {
             return Ok(done);
         }
         let mut running = self.compaction.lock();
@@ -69,6 +70,10 @@ impl Shared {
         let len = compaction.segment.len();
         while compaction.at < len && done.read < budget.max(1) {
             let before = compaction.at;
+            if self.has_snapshots() {
+                done.more = true;
+                return Ok(done);
+            }
             done.copied += self.compact_chunk(compaction, len, now)?;
             done.read += compaction.at - before;
         }
@@ -148,6 +153,10 @@ impl Shared {
             hashed.extend(hash.map(|hash| Seen { hash, offset, head }));
         }
         let mut writer = self.writer.lock();
+        if self.has_snapshots() {
+            // It begins again with these records when the snapshot is gone.
+            return Ok(0);
+        }
         for seen in hashed {
             copied += self.compact_record(&mut writer, &segment, &seen, now)?;
         }
@@ -175,8 +184,8 @@ impl Shared {
             let needed = may_resurrect && self.has_older(writer, origin, segment.id);
             return if needed { self.leave_tombstone(writer, segment, *offset, true, now) } else { Ok(0) };
         };
-        let expired = head.kind == Kind::Put && over && !self.has_snapshots();
-        let floor_over = head.kind == Kind::Tombstone && over && !self.has_snapshots();
+        let expired = head.kind == Kind::Put && over;
+        let floor_over = head.kind == Kind::Tombstone && over;
         if !expired && !floor_over {
             return with_workspace(|workspace| self.copy_slot(writer, *hash, slot, now, workspace));
         }

@@ -239,7 +239,6 @@ impl Recovery<'_> {
             capacity: len,
             file,
             cipher: None,
-            key_id: None,
         };
         let segment = Segment::new(parts, len, true);
         if header.is_some() && manifest_of(&segment).is_some() {
@@ -295,15 +294,7 @@ impl Recovery<'_> {
                     )));
                 }
             };
-            let parts = Parts {
-                slot,
-                id: *id,
-                base: header.base,
-                capacity: header.capacity,
-                file,
-                cipher,
-                key_id: header.key_id,
-            };
+            let parts = Parts { slot, id: *id, base: header.base, capacity: header.capacity, file, cipher };
             segments.insert(Arc::new(Segment::new(parts, *len, true)));
         }
         Ok(())

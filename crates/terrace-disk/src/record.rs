@@ -344,6 +344,7 @@ impl<'a> Record<'a> {
     }
 
     /// Where the body begins.
+    #[cfg(test)]
     pub(crate) fn body_at(&self) -> usize {
         self.body_at
     }

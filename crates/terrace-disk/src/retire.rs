@@ -24,6 +24,10 @@ impl Shared {
     /// Notes that a segment is not needed any more. The index must not refer to it.
     pub(crate) fn retire(&self, writer: &mut Writer, segment: &Arc<Segment>, now: u64) -> Result<()> {
         self.begin(writer, 64, Purpose::Reserve, now)?;
+        // Beginning a segment may have evicted the very one.
+        if writer.doomed.iter().any(|(doomed, _)| doomed.id == segment.id) {
+            return Ok(());
+        }
         let removed = Control::Removed { segment: segment.id };
         self.append_control(writer, &removed, Head::new(Kind::Control))?;
         point("retire.after_record");

@@ -24,7 +24,6 @@ pub(crate) struct Segment {
     pub(crate) capacity: u64,
     pub(crate) file: Arc<dyn File>,
     pub(crate) cipher: Option<Arc<dyn Seal>>,
-    pub(crate) key_id: Option<u32>,
     /// How many bytes are in the file.
     written: AtomicU64,
     /// How many of them are on the disk for sure.
@@ -57,13 +56,12 @@ pub(crate) struct Parts {
     pub(crate) capacity: u64,
     pub(crate) file: Arc<dyn File>,
     pub(crate) cipher: Option<Arc<dyn Seal>>,
-    pub(crate) key_id: Option<u32>,
 }
 
 impl Segment {
     /// A segment whose file holds this many bytes.
     pub(crate) fn new(parts: Parts, written: u64, sealed: bool) -> Self {
-        let Parts { slot, id, base, capacity, file, cipher, key_id } = parts;
+        let Parts { slot, id, base, capacity, file, cipher } = parts;
         Self {
             slot,
             id,
@@ -71,7 +69,6 @@ impl Segment {
             capacity,
             file,
             cipher,
-            key_id,
             written: AtomicU64::new(written),
             synced: AtomicU64::new(0),
             sealed: AtomicBool::new(sealed),

@@ -302,7 +302,7 @@ impl Shared {
             _ => None,
         };
         let header = Header { store: self.mark.store, id, base, capacity, created_ms: now, random, key_id };
-        let parts = Parts { slot, id, base, capacity, file, cipher, key_id };
+        let parts = Parts { slot, id, base, capacity, file, cipher };
         let segment = Arc::new(Segment::new(parts, 0, false));
         segment.lend(std::mem::take(&mut writer.memory));
         segment.append(|out| header.append(out));

@@ -65,9 +65,6 @@ impl Slot {
     pub(crate) fn with_used(self, used: u64) -> Self {
         Self(self.0, self.1 & !USE | used.min(3) << 1)
     }
-    pub(crate) fn with_slot(self, slot: u16) -> Self {
-        Self(self.0, self.1 & !(0xffff << 48) | u64::from(slot) << 48)
-    }
     /// Whether its time is over for sure; the record knows to the millisecond.
     pub(crate) fn is_over(self, now_ms: u64) -> bool {
         self.deadline() != 0 && u64::from(self.deadline()) * 1000 <= now_ms
@@ -92,7 +89,7 @@ mod tests {
         let slot = Slot::new(0, Place { slot: 0, offset: 0 }, 0, None, false);
         assert!(!slot.is_empty() && !slot.is_tombstone() && slot.deadline() == 0);
         assert_eq!(slot.with_used(9).used(), 3);
-        assert_eq!(slot.with_used(2).with_slot(5).place().slot, 5);
+        assert_eq!(slot.with_used(2).used(), 2);
         assert_eq!(Slot::new(1, slot.place(), 65, Some(1), false).most_bytes(), Some(128));
         assert_eq!(Slot::new(1, slot.place(), 65, Some(1001), false).deadline(), 2);
         assert_eq!(Slot::new(1, slot.place(), 8191 * 64, None, false).most_bytes(), None);

@@ -36,7 +36,7 @@ pub(crate) struct Table {
 
 /// The share of the range that may be taken: 23 of 25 parts.
 const FULL: (usize, usize) = (23, 25);
-/// The cells beyond the range. A longer run makes the table grow.
+/// The cells beyond the range; more are added when a run needs them.
 const BEYOND: usize = 64;
 
 impl Table {
@@ -120,7 +120,7 @@ impl Table {
             self.resize(self.range + (self.range / 8).max(8));
         }
         while !self.try_insert(slot) {
-            self.resize(self.range + (self.range / 8).max(8));
+            self.extend();
         }
         self.note_deadline(slot);
     }
@@ -167,6 +167,14 @@ impl Table {
     /// All entries, in the order of their tags.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Slot> {
         self.cells.iter().map(Cell::load).filter(|slot| !slot.is_empty())
+    }
+
+    /// Adds cells beyond the range, where a run has used up those there were.
+    fn extend(&mut self) {
+        let mut cells = std::mem::take(&mut self.cells).into_vec();
+        let len = cells.len() + BEYOND;
+        cells.resize_with(len, Cell::default);
+        self.cells = cells.into_boxed_slice();
     }
 
     /// Makes room for so many cells and puts every entry to its place in it.
