@@ -207,6 +207,18 @@ pub(crate) fn walk(
     Ok(Ended { at, cut: 0 })
 }
 
+/// Whether a record stands anywhere in these bytes, even if there is only one and nothing in front of it is sound.
+pub(crate) fn any_record(segment: &Segment, from: u64, limit: u64) -> io::Result<bool> {
+    let mut window = Window { segment, bytes: Vec::new(), start: from };
+    let mut budget = 4 * limit + (16 << 20);
+    for at in from..limit.saturating_sub(SHORTEST as u64 - 1) {
+        if window.record_len(at, limit, &mut budget)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// How many bytes there are behind the last record but for the zeros at the end.
 fn torn_len(window: &mut Window<'_>, from: u64, limit: u64) -> io::Result<u64> {
     let (mut at, mut last) = (from, from);

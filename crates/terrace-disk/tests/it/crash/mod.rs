@@ -4,6 +4,7 @@
 
 mod budget;
 mod damage;
+mod found;
 mod full;
 mod history;
 mod images;
