@@ -160,15 +160,16 @@ pub(crate) fn walk(
         let place = segment.at(offset);
         let bytes = window.at(at, crate::record::LONGEST_HEAD)?;
         let len = Head::parse(bytes).map_or(0, |(head, body_at)| total_len(&head, body_at, overhead));
-        if len != 0 && at + len as u64 <= limit {
-            if let Ok(record) = Record::check(window.at(at, len)?, place, overhead) {
-                let go_on = visit(Step::Record(offset, record));
-                at += len as u64;
-                if go_on.is_break() {
-                    return Ok(Ended { at, cut: 0 });
-                }
-                continue;
+        if len != 0
+            && at + len as u64 <= limit
+            && let Ok(record) = Record::check(window.at(at, len)?, place, overhead)
+        {
+            let go_on = visit(Step::Record(offset, record));
+            at += len as u64;
+            if go_on.is_break() {
+                return Ok(Ended { at, cut: 0 });
             }
+            continue;
         }
         if at >= known_to {
             let proof = match proven {

@@ -59,6 +59,7 @@ pub trait Io: Send + Sync {
 }
 
 /// An open file.
+#[allow(clippy::len_without_is_empty, reason = "a file is no collection, and its length can fail")]
 pub trait File: Send + Sync {
     /// Its length in bytes.
     ///
