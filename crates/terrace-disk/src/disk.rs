@@ -330,7 +330,7 @@ impl Disk {
         stats.index_bytes = shared.index.heap_bytes() as u64;
         stats.not_admitted = shared.gate.refused();
         stats.damaged = shared.damaged.load(Ordering::Relaxed);
-        shared.counters.into_stats(&mut stats);
+        shared.counters.fill(&mut stats);
         stats
     }
 

@@ -27,7 +27,7 @@ use crate::point::point;
 use crate::record::Kind;
 use crate::replay::{Contents, Item, Part, manifest_of};
 use crate::report::{Damage, OpenReport};
-use crate::scan::{End, Step, walk};
+use crate::scan::{End, Step, any_record, walk};
 use crate::segment::{Parts, Segment};
 use crate::shared::{Segments, Shared};
 use crate::writer::{SPARE, Writer, random_bytes};
@@ -254,6 +254,9 @@ impl Recovery<'_> {
             std::ops::ControlFlow::Continue(())
         };
         walk(&segment, HEADER_LEN, End::Known(len), visit).map_err(Error::io("read", &name))?;
+        if records == 0 && any_record(&segment, HEADER_LEN + 1, len).map_err(Error::io("read", &name))? {
+            return Ok(());
+        }
         let count = self.found.sound.len() + self.found.unreadable.len();
         let behind = HEADER_LEN + 4096 + 20 * count as u64;
         if records <= 1 && !has_bytes_behind(&segment, behind, len).map_err(Error::io("read", &name))? {
@@ -474,10 +477,35 @@ impl Recovery<'_> {
             segment.set_len(end);
             point("open.after_truncate");
         }
+        self.write_again(segment, contents, end).map_err(Error::io("write", &name))?;
         // Even if nothing was cut: what was read may be in the system's memory only, and the next segment will say
         // that it is there.
         segment.file.sync().map_err(Error::io("sync", &name))?;
         segment.note_synced(end);
+        Ok(())
+    }
+
+    /// Writes again what no mark proves to have been synced. If an fsync failed in the life before, the system shows
+    /// bytes that never reached the disk, and holds them for clean: no fsync of ours would save them.
+    fn write_again(&self, segment: &Segment, contents: &Contents, end: u64) -> io::Result<()> {
+        let loaded = self.loaded.as_ref().map(|loaded| loaded.head.position);
+        let covered = loaded.filter(|position| position.segment == segment.id);
+        let marks = contents.items.iter().filter_map(|item| match item {
+            Item::Control(_, _, Control::Mark { synced }) => Some(u64::from(*synced)),
+            _ => None,
+        });
+        let synced = marks.chain(covered.map(|position| position.offset.into())).max();
+        let (mut at, mut bytes) = (synced.unwrap_or(HEADER_LEN), Vec::new());
+        while at < end {
+            bytes.clear();
+            let Ok(from) = u32::try_from(at) else { break };
+            segment.read(from, (end - at).min(1 << 20) as usize, &mut bytes)?;
+            if bytes.is_empty() {
+                break;
+            }
+            segment.file.write_all_at(&bytes, at)?;
+            at += bytes.len() as u64;
+        }
         Ok(())
     }
 
@@ -502,7 +530,7 @@ impl Recovery<'_> {
         for name in names {
             let known = name == "LOCK" || name == MARK_NAME || name == SPARE;
             let known = known || id_of(name, "", ".seg").is_some() || snapshot_number(name).is_some();
-            if name.ends_with(".new") {
+            if is_temporary(name) {
                 let _ = shared.io.remove(name);
             } else if !known && !name.starts_with("dict-") {
                 report.foreign.push(name.clone());
@@ -548,4 +576,10 @@ fn has_bytes_behind(segment: &Segment, from: u64, len: u64) -> io::Result<bool> 
         at += bytes.len() as u64;
     }
     Ok(false)
+}
+
+/// Whether a file is one of ours that was not finished.
+fn is_temporary(name: &str) -> bool {
+    let Some(of) = name.strip_suffix(".new") else { return false };
+    of == MARK_NAME || snapshot_number(of).is_some() || id_of(of, "dict-", "").is_some()
 }

@@ -46,29 +46,25 @@ pub struct Entry {
     pub value: Bytes,
 }
 
-/// As many candidates of one tag as are looked at without the lock; more are so unlikely that the lock is kept.
-const CANDIDATES: usize = 4;
+/// So many candidates of one tag are taken at a time. A second is one in tens of thousands.
+const CANDIDATES: usize = 2;
 
 /// A record of the index with the segment it is in.
 pub(crate) type Candidate = (Slot, Arc<Segment>);
 
 impl Shared {
-    /// Entries of the index that may be the key's, and have not expired for sure.
+    /// Entries of the index that may be the key's, have not expired for sure, and come after the first `skip`.
     #[inline]
-    fn candidates(&self, hash: Hash, time: u64, touch: bool) -> [Option<Candidate>; CANDIDATES] {
+    fn candidates(&self, hash: Hash, time: u64, touch: bool, skip: usize) -> [Option<Candidate>; CANDIDATES] {
         let mut found = [const { None }; CANDIDATES];
+        let mut room = found.iter_mut();
         let table = self.index.read(hash.shard());
-        let mut count = 0;
-        for (position, slot) in table.candidates(hash.tag()) {
-            if slot.is_tombstone() || (slot.is_over(time) && !bug("ttl_extended_on_restart")) {
-                continue;
-            }
-            let segments = self.segments.read();
-            if let (Some(segment), Some(place)) = (segments.by_slot(slot.place().slot), found.get_mut(count))
-            {
-                *place = Some((slot, Arc::clone(segment)));
-                count += 1;
-            }
+        let may_be =
+            |slot: &Slot| !slot.is_tombstone() && (!slot.is_over(time) || bug("ttl_extended_on_restart"));
+        for (position, slot) in table.candidates(hash.tag()).filter(|(_, slot)| may_be(slot)).skip(skip) {
+            let Some(place) = room.next() else { break };
+            *place =
+                self.segments.read().by_slot(slot.place().slot).map(|segment| (slot, Arc::clone(segment)));
             if touch {
                 table.mark_used(position, slot);
             }
@@ -88,8 +84,11 @@ impl Shared {
         let hash = self.index.hash(key);
         let time = self.time(now);
         let mut before: Option<(Slot, Error)> = None;
+        let mut skip = 0;
         'again: loop {
-            for (slot, segment) in self.candidates(hash, time, touch).into_iter().flatten() {
+            let candidates = self.candidates(hash, time, touch, skip);
+            let full = candidates.iter().all(Option::is_some);
+            for (slot, segment) in candidates.into_iter().flatten() {
                 let offset = slot.place().offset;
                 let read = with_workspace(|workspace| {
                     self.with_record(
@@ -122,11 +121,15 @@ impl Shared {
                             return Err(error);
                         }
                         before = Some((slot, error));
+                        skip = 0;
                         continue 'again;
                     }
                 }
             }
-            return Ok(None);
+            if !full {
+                return Ok(None);
+            }
+            skip += CANDIDATES;
         }
     }
 

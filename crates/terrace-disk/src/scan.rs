@@ -160,15 +160,16 @@ pub(crate) fn walk(
         let place = segment.at(offset);
         let bytes = window.at(at, crate::record::LONGEST_HEAD)?;
         let len = Head::parse(bytes).map_or(0, |(head, body_at)| total_len(&head, body_at, overhead));
-        if len != 0 && at + len as u64 <= limit {
-            if let Ok(record) = Record::check(window.at(at, len)?, place, overhead) {
-                let go_on = visit(Step::Record(offset, record));
-                at += len as u64;
-                if go_on.is_break() {
-                    return Ok(Ended { at, cut: 0 });
-                }
-                continue;
+        if len != 0
+            && at + len as u64 <= limit
+            && let Ok(record) = Record::check(window.at(at, len)?, place, overhead)
+        {
+            let go_on = visit(Step::Record(offset, record));
+            at += len as u64;
+            if go_on.is_break() {
+                return Ok(Ended { at, cut: 0 });
             }
+            continue;
         }
         if at >= known_to {
             let proof = match proven {
@@ -205,6 +206,18 @@ pub(crate) fn walk(
         return Ok(Ended { at: held, cut: 0 });
     }
     Ok(Ended { at, cut: 0 })
+}
+
+/// Whether a record stands anywhere in these bytes, even if there is only one and nothing in front of it is sound.
+pub(crate) fn any_record(segment: &Segment, from: u64, limit: u64) -> io::Result<bool> {
+    let mut window = Window { segment, bytes: Vec::new(), start: from };
+    let mut budget = 4 * limit + (16 << 20);
+    for at in from..limit.saturating_sub(SHORTEST as u64 - 1) {
+        if window.record_len(at, limit, &mut budget)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// How many bytes there are behind the last record but for the zeros at the end.

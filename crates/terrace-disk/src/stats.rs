@@ -26,7 +26,7 @@ impl Counters {
         self.reinserted.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn into_stats(&self, stats: &mut Stats) {
+    pub(crate) fn fill(&self, stats: &mut Stats) {
         stats.hits = self.hits.load(Ordering::Relaxed);
         stats.misses = self.misses.load(Ordering::Relaxed);
         stats.evicted = self.evicted.load(Ordering::Relaxed);

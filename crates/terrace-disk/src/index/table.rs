@@ -37,7 +37,7 @@ pub(crate) struct Table {
 /// The share of the range that may be taken: 23 of 25 parts.
 const FULL: (usize, usize) = (23, 25);
 /// The cells beyond the range; more are added when a run needs them.
-const BEYOND: usize = 64;
+const BEYOND: usize = 16;
 
 impl Table {
     pub(crate) fn len(&self) -> usize {
@@ -59,7 +59,7 @@ impl Table {
     }
 
     fn home(&self, tag: u32) -> usize {
-        (u64::from(tag) * self.range as u64 >> 32) as usize
+        ((u64::from(tag) * self.range as u64) >> 32) as usize
     }
 
     fn at(&self, position: usize) -> Slot {

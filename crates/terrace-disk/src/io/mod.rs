@@ -6,6 +6,7 @@
 //! leaves behind is described in `docs/recovery.md`, and the engine asks for nothing more.
 
 mod os;
+pub mod sim;
 
 use std::io;
 use std::sync::Arc;
@@ -58,6 +59,7 @@ pub trait Io: Send + Sync {
 }
 
 /// An open file.
+#[allow(clippy::len_without_is_empty, reason = "a file is no collection, and its length can fail")]
 pub trait File: Send + Sync {
     /// Its length in bytes.
     ///
