@@ -181,7 +181,8 @@ impl Shared {
     ) -> Result<u64> {
         let Seen { hash, offset, head } = seen;
         let place = Place { slot: segment.slot, offset: *offset };
-        let over = head.expires_ms.is_some_and(|at| at <= self.time(now));
+        let time = if head.kind == Kind::Tombstone { self.floor_time(now) } else { self.time(now) };
+        let over = head.expires_ms.is_some_and(|at| at <= time);
         let origin = head.origin.unwrap_or(segment.id);
         let slot = self.index.read(hash.shard()).find(hash.tag(), place).map(|(_, slot)| slot);
         let Some(slot) = slot else {

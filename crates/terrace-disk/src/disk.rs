@@ -200,6 +200,13 @@ impl Disk {
         self.shared.sweep(limit, now_ms)
     }
 
+    /// Judges floors by this time, in milliseconds since 1970, until it is told another, instead of by the time that
+    /// is passed in, if that is later. For owners whose wall clock may jump ahead: a floor must outlive what it
+    /// guards against.
+    pub fn hold_floors(&self, time_ms: u64) {
+        self.shared.floor_time_ms.store(time_ms, Ordering::Relaxed);
+    }
+
     /// Goes through about so many bytes of the segment with the most garbage and appends again what is alive.
     ///
     /// # Errors

@@ -128,6 +128,7 @@ pub(crate) fn open(
         commit: Default::default(),
         floors: Default::default(),
         horizon_ms: 0.into(),
+        floor_time_ms: u64::MAX.into(),
         snapshots: 0.into(),
         counters: Default::default(),
         compaction: Mutex::new(None),

@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) floors: Floors,
     /// What had expired by this time was seen to be gone.
     pub(crate) horizon_ms: AtomicU64,
+    /// See [`Disk::hold_floors`](crate::Disk::hold_floors).
+    pub(crate) floor_time_ms: AtomicU64,
     /// How many snapshots are open.
     pub(crate) snapshots: AtomicUsize,
     pub(crate) counters: Counters,
@@ -133,6 +135,11 @@ impl Shared {
     #[inline]
     pub(crate) fn time(&self, now_ms: u64) -> u64 {
         now_ms.max(self.horizon_ms.load(Ordering::Relaxed))
+    }
+
+    /// The time by which floors are judged.
+    pub(crate) fn floor_time(&self, now_ms: u64) -> u64 {
+        self.time(now_ms).min(self.floor_time_ms.load(Ordering::Relaxed))
     }
 
     pub(crate) fn has_snapshots(&self) -> bool {

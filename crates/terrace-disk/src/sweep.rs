@@ -87,6 +87,7 @@ impl Shared {
             }
         }
         for slot in due {
+            let time = if slot.is_tombstone() { self.floor_time(now) } else { time };
             if self.sweep_slot(writer, shard, slot, time, swept)? {
                 continue;
             }

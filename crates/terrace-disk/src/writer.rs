@@ -237,7 +237,7 @@ impl Shared {
         if let Mode::Cache { budget } = self.config.mode {
             self.make_room(writer, budget, capacity)?;
         }
-        self.floors.forget(self.oldest_segment(), self.time(now));
+        self.floors.forget(self.oldest_segment(), self.floor_time(now));
         self.create_segment(writer, capacity, least, purpose, now)?;
         if let Mode::Cache { budget } = self.config.mode {
             self.evict_ahead(writer, budget, now)?;

@@ -65,7 +65,7 @@ impl Shared {
         let (disk, report) = Disk::open(Arc::new(folder), engine, wall_ms)
             .map_err(|error| translate("open", error).with("folder", config.path.display()))?;
         let groups = Groups::read(&disk, wall_ms)?;
-        Ok(Arc::new(Self {
+        let shared = Self {
             disk,
             groups,
             progress: Arc::default(),
@@ -76,7 +76,9 @@ impl Shared {
             origin_ms: wall_ms.saturating_sub(now_ms),
             found: (!report.is_sound()).then(|| report.to_string()),
             closed: AtomicBool::new(false),
-        }))
+        };
+        shared.hold_floors();
+        Ok(Arc::new(shared))
     }
 
     pub(super) fn check_open(&self, operation: &'static str) -> Result<()> {
@@ -90,6 +92,11 @@ impl Shared {
     pub(super) fn floor_deadline_ms(&self) -> u64 {
         let now = self.clock.wall_ms().max(self.origin_ms + self.clock.now_ms());
         now.saturating_add(u64::try_from(FLOOR_RETENTION.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// No floor goes because the wall clock went ahead of time.
+    pub(super) fn hold_floors(&self) {
+        self.disk.hold_floors(self.clock.wall_ms().min(self.origin_ms + self.clock.now_ms()));
     }
 
     pub(super) fn read(&self, key: &Key) -> Result<Option<Entry>> {
@@ -143,7 +150,7 @@ impl Shared {
     }
 
     pub(super) fn sweep(&self, limit: usize) -> Result<Swept> {
-        // No floor goes because the wall clock went ahead of time.
+        self.hold_floors();
         let swept = self.disk.sweep(limit, self.clock.wall_ms()).map_err(|error| translate("sweep", error))?;
         Ok(Swept { expired: swept.expired, floors: swept.floors, more: swept.more })
     }

@@ -58,6 +58,7 @@ impl Shared {
         if matches!(self.durability, Durability::Interval(_)) && self.disk.sync_due() {
             let _ = self.progress.sync(self);
         }
+        self.hold_floors();
         let now = self.clock.wall_ms();
         let budget = (self.compaction_bytes_per_second as f64 * every.as_secs_f64()) as u64;
         let mut read = 0;
