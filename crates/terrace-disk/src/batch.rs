@@ -210,7 +210,7 @@ impl Shared {
     fn as_old(&self, earlier: &Pending<'_>, now: u64) -> Old {
         let (group, tally) = earlier.new.unwrap_or_default();
         let counted = earlier.new.is_some();
-        let live = counted && !earlier.slot.is_over(self.time(now));
+        let live = counted && !earlier.slot.is_over(now);
         let (place, location, version) = (earlier.slot.place(), earlier.location, earlier.version);
         Old { place, location, version, group, tally, live, counted, damaged: false }
     }

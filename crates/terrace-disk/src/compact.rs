@@ -181,8 +181,6 @@ impl Shared {
     ) -> Result<u64> {
         let Seen { hash, offset, head } = seen;
         let place = Place { slot: segment.slot, offset: *offset };
-        let time = if head.kind == Kind::Tombstone { self.floor_time(now) } else { self.time(now) };
-        let over = head.expires_ms.is_some_and(|at| at <= time);
         let origin = head.origin.unwrap_or(segment.id);
         let slot = self.index.read(hash.shard()).find(hash.tag(), place).map(|(_, slot)| slot);
         let Some(slot) = slot else {
@@ -191,19 +189,18 @@ impl Shared {
             let needed = may_resurrect && self.has_older(writer, origin, segment.id);
             return if needed { self.leave_tombstone(writer, segment, *offset, true, now) } else { Ok(0) };
         };
-        let expired = head.kind == Kind::Put && over;
-        let floor_over = head.kind == Kind::Tombstone && over;
-        if !expired && !floor_over {
+        let expired = !slot.is_tombstone() && head.expires_ms.is_some_and(|at| at <= now);
+        let floor_over = slot.is_tombstone() && slot.is_over(self.floor_time(now));
+        if expired {
+            self.expire(writer, *hash, slot, segment, head, now);
+            let floor = self.index.read(hash.shard()).find(hash.tag(), place).map(|(_, slot)| slot);
+            let Some(floor) = floor else { return Ok(0) };
+            return with_workspace(|workspace| self.copy_slot(writer, *hash, floor, now, workspace));
+        }
+        if !floor_over {
             return with_workspace(|workspace| self.copy_slot(writer, *hash, slot, now, workspace));
         }
         self.uninstall(writer, *hash, place);
-        if expired {
-            let version = crate::read::version_of(segment, *offset, head);
-            if !self.floors.bury(head.group, version) {
-                let len = crate::record::total_len(head, head.len(), segment.overhead());
-                writer.tallies.subtract(segment.slot, head.group, crate::write::tally_of(head, len));
-            }
-        }
         let needed = self.has_older(writer, origin, segment.id);
         if needed { self.leave_tombstone(writer, segment, *offset, false, now) } else { Ok(0) }
     }
@@ -229,7 +226,7 @@ impl Shared {
                     return Ok(0);
                 }
                 let origin = Some(head.origin.unwrap_or(segment.id));
-                let expires_ms = Some(head.expires_ms.unwrap_or(0).min(self.time(now)));
+                let expires_ms = Some(head.expires_ms.unwrap_or(0).min(now));
                 let version = crate::read::version_of(segment, offset, &head);
                 let head = Head { expires_ms, group: head.group, origin, ..Head::new(Kind::Tombstone) };
                 let mut draft = Draft { head, key: &key, meta: &[], stored: &[] };

@@ -95,6 +95,9 @@ pub struct Config {
     pub reinsert_percent: u8,
     /// Compaction takes segments of which at least so many hundredths are garbage.
     pub garbage_percent: u8,
+    /// How long a key remembers the version of an entry that expired, so that no older one is taken in with
+    /// [`Condition::Newer`](crate::Condition::Newer). In whole seconds.
+    pub floor_retention: Duration,
     /// How many threads read when it is opened; 0 for as many as there are processors, at most 8.
     pub open_threads: usize,
 }
@@ -112,6 +115,7 @@ impl Config {
             admission: Admission::default(),
             reinsert_percent: 8,
             garbage_percent: 40,
+            floor_retention: Duration::from_secs(3600),
             open_threads: 0,
         }
     }

@@ -4,6 +4,8 @@
 //! a removal is noted in the log before it happens. So the log alone says which files belong to it: one that is
 //! listed and not there is missing, one that is there and not listed was removed before.
 
+use crate::horizon::Horizon;
+use crate::record::Location;
 use crate::varint::{self, Bad, Reader};
 
 /// A note.
@@ -31,8 +33,8 @@ pub(crate) enum Control {
 /// What there was when a segment was begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manifest {
-    /// As of [`Control::Swept`].
-    pub(crate) horizon_ms: u64,
+    /// What notes said that are of [`Control::Swept`].
+    pub(crate) horizons: Vec<Horizon>,
     /// The highest version ever seen.
     pub(crate) max_version: u64,
     /// The segments, with how long they are.
@@ -112,7 +114,12 @@ impl Control {
 
 impl Manifest {
     pub(crate) fn append(&self, out: &mut Vec<u8>) {
-        varint::put(out, self.horizon_ms);
+        varint::put(out, self.horizons.len() as u64);
+        for horizon in &self.horizons {
+            varint::put(out, horizon.at.segment);
+            varint::put(out, u64::from(horizon.at.offset));
+            varint::put(out, horizon.now_ms);
+        }
         varint::put(out, self.max_version);
         varint::put(out, self.segments.len() as u64);
         let mut last = 0;
@@ -131,8 +138,14 @@ impl Manifest {
     }
 
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Result<Self, Bad> {
-        let mut manifest =
-            Self { horizon_ms: reader.varint()?, max_version: reader.varint()?, ..Self::default() };
+        let mut manifest = Self::default();
+        for _ in 0..reader.varint()? {
+            let segment = reader.varint()?;
+            let offset = u32::try_from(reader.varint()?).map_err(|_| Bad::Malformed)?;
+            let at = Location { segment, offset };
+            manifest.horizons.push(Horizon { at, now_ms: reader.varint()? });
+        }
+        manifest.max_version = reader.varint()?;
         let mut last = 0_u64;
         for _ in 0..reader.varint()? {
             last = last.checked_add(reader.varint()?).ok_or(Bad::Malformed)?;
@@ -158,7 +171,7 @@ mod tests {
     fn notes_come_back_and_cut_ones_are_refused() {
         let floor = Floor { group: Some(0), version: 9, deadline_ms: 10, origin: 3 };
         let manifest = Manifest {
-            horizon_ms: 5,
+            horizons: vec![Horizon { at: Location { segment: 3, offset: 9 }, now_ms: 5 }],
             max_version: 1 << 40,
             segments: vec![(1, 100), (7, 1 << 33)],
             floors: vec![floor, Floor { group: None, ..floor }],

@@ -102,19 +102,19 @@ impl Shared {
     /// What points into a segment and was read since it was written, or is the floor of a recent delete.
     fn worth_keeping(&self, segment: &Segment, now: u64) -> Vec<(Hash, Slot)> {
         let mut worth = Vec::new();
-        let (time, floor_time) = (self.time(now), self.floor_time(now));
+        let floor_time = self.floor_time(now);
         for shard in 0..SHARDS {
             let table = self.index.read(shard);
             let here = table.iter().filter(|slot| slot.place().slot == segment.slot);
             let keep = here.filter(|slot| match slot.is_tombstone() {
                 true => !slot.is_over(floor_time),
-                false => !slot.is_over(time) && slot.used() > 0,
+                false => !slot.is_over(now) && slot.used() > 0,
             });
             worth.extend(keep.map(|slot| (hash_of(shard, slot), slot)));
         }
         // To the millisecond: an entry must not be copied beyond its end.
         worth.retain(|(_, slot)| {
-            slot.is_tombstone() || slot.deadline() == 0 || u64::from(slot.deadline() - 1) * 1000 > time
+            slot.is_tombstone() || slot.deadline() == 0 || u64::from(slot.deadline() - 1) * 1000 > now
         });
         worth
     }

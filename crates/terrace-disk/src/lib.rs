@@ -15,6 +15,7 @@ mod error;
 mod evict;
 mod floors;
 mod header;
+mod horizon;
 mod index;
 pub mod io;
 mod list;

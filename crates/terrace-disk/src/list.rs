@@ -88,12 +88,11 @@ impl View for Now<'_> {
         };
         let is_current =
             shared.segments.read().by_slot(place.slot).is_some_and(|other| other.id == segment.id);
-        if !is_current {
+        if !is_current || slot.is_tombstone() {
             return Ok(None);
         }
-        let time = shared.time(self.now);
         shared.entry_at(segment, offset, slot.most_bytes(), key, keys_only, |head, version| {
-            !segment.is_over(head.expires_ms, time) && !shared.floors.bury(head.group, version)
+            !segment.is_over(head.expires_ms, self.now) && !shared.floors.bury(head.group, version)
         })
     }
 

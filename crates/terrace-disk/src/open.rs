@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -127,7 +126,7 @@ pub(crate) fn open(
         writer: Mutex::new(Writer::default()),
         commit: Default::default(),
         floors: Default::default(),
-        horizon_ms: 0.into(),
+        horizons: Default::default(),
         floor_time_ms: u64::MAX.into(),
         snapshots: 0.into(),
         counters: Default::default(),
@@ -399,7 +398,7 @@ impl Recovery<'_> {
         let mut known = BTreeMap::new();
         if let Some(loaded) = &self.loaded {
             let head = &loaded.head;
-            shared.horizon_ms.fetch_max(head.manifest.horizon_ms, Ordering::AcqRel);
+            head.manifest.horizons.iter().for_each(|horizon| shared.horizons.note(*horizon));
             writer.max_version = head.manifest.max_version;
             head.manifest.floors.iter().for_each(|floor| shared.floors.raise(*floor));
             let segments = shared.segments.read();
@@ -421,7 +420,7 @@ impl Recovery<'_> {
             }
             shared.floors.raise(*floor);
         }
-        shared.horizon_ms.fetch_max(expected.manifest.horizon_ms, Ordering::AcqRel);
+        expected.manifest.horizons.iter().for_each(|horizon| shared.horizons.note(*horizon));
         writer.max_version = writer.max_version.max(expected.manifest.max_version);
     }
 
@@ -464,7 +463,7 @@ impl Recovery<'_> {
                 self.cut(&segment, &contents, report)?;
             }
         }
-        Ok(())
+        shared.apply_horizons(writer, self.now)
     }
 
     /// Cuts the torn tail off the last segment.

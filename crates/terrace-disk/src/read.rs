@@ -82,11 +82,10 @@ impl Shared {
     ) -> Result<Option<T>> {
         self.check_open()?;
         let hash = self.index.hash(key);
-        let time = self.time(now);
         let mut before: Option<(Slot, Error)> = None;
         let mut skip = 0;
         'again: loop {
-            let candidates = self.candidates(hash, time, touch, skip);
+            let candidates = self.candidates(hash, now, touch, skip);
             let full = candidates.iter().all(Option::is_some);
             for (slot, segment) in candidates.into_iter().flatten() {
                 let offset = slot.place().offset;
@@ -99,7 +98,7 @@ impl Shared {
                         |head, body, workspace| {
                             let Some((found, ..)) = split(&head, body) else { return Ok(None) };
                             let version = version_of(&segment, offset, &head);
-                            let over = segment.is_over(head.expires_ms, time);
+                            let over = segment.is_over(head.expires_ms, now);
                             if found != key
                                 || head.kind != Kind::Put
                                 || over
@@ -318,12 +317,11 @@ impl Shared {
     /// The entries of several keys, read in the order of the log.
     pub(crate) fn get_many(&self, keys: &[&[u8]], now: u64) -> Result<Vec<Option<Entry>>> {
         let mut order: Vec<(u16, u32, usize)> = Vec::with_capacity(keys.len());
-        let time = self.time(now);
         for (number, key) in keys.iter().enumerate() {
             let hash = self.index.hash(key);
             let table = self.index.read(hash.shard());
             let first =
-                table.candidates(hash.tag()).find(|(_, slot)| !slot.is_tombstone() && !slot.is_over(time));
+                table.candidates(hash.tag()).find(|(_, slot)| !slot.is_tombstone() && !slot.is_over(now));
             if let Some((_, slot)) = first {
                 order.push((slot.place().slot, slot.place().offset, number));
             } else {

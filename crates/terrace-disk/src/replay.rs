@@ -14,9 +14,10 @@ use crate::config::Mode;
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::header::segment_name;
+use crate::horizon::Horizon;
 use crate::index::{Hash, SHARDS, Slot};
 use crate::read::{check, version_of};
-use crate::record::{Head, Kind, Record, split, unseal};
+use crate::record::{Head, Kind, Location, Record, split, unseal};
 use crate::report::{Damage, OpenReport};
 use crate::scan::{End, Ended, Step, walk};
 use crate::segment::Segment;
@@ -196,7 +197,7 @@ impl Shared {
                 }
                 Item::Control(offset, head, control) => {
                     let version = version_of(segment, *offset, head);
-                    self.apply_control(writer, segment.id, version, head, control);
+                    self.apply_control(writer, segment.at(*offset), version, head, control);
                 }
                 Item::Damage(damage) => self.apply_damage(writer, *damage, report),
             }
@@ -219,9 +220,16 @@ impl Shared {
             writer.tallies.subtract(old.place.slot, old.group, old.tally);
         }
         let place = crate::index::Place { slot: segment.slot, offset };
-        let slot = Slot::new(hash.tag(), place, len as usize, head.expires_ms, head.kind == Kind::Tombstone);
-        let gone = segment.is_over(head.expires_ms, self.time(now));
-        let gone = gone || (head.kind == Kind::Put && self.floors.bury(head.group, version));
+        let mut slot =
+            Slot::new(hash.tag(), place, len as usize, head.expires_ms, head.kind == Kind::Tombstone);
+        let over = segment.is_over(head.expires_ms, now);
+        let mut gone = over || (head.kind == Kind::Put && self.floors.bury(head.group, version));
+        if head.kind == Kind::Put && over {
+            // It leaves a floor, as if it had been swept in time.
+            let until = self.floor_deadline(head.expires_ms.unwrap_or(0));
+            slot = slot.as_floor(until);
+            gone = until <= now;
+        }
         let mut table = self.index.write(hash.shard());
         let position = old.and_then(|old| table.find(hash.tag(), old.place)).map(|(position, _)| position);
         match (position, gone) {
@@ -230,7 +238,7 @@ impl Shared {
             (None, false) => table.insert(slot),
             (None, true) => {}
         }
-        if head.kind == Kind::Put && !gone {
+        if head.kind == Kind::Put && !gone && !over {
             writer.tallies.add(segment.slot, head.group, tally_of(&head, len as usize));
         }
         Ok(())
@@ -258,25 +266,24 @@ impl Shared {
         Ok(None)
     }
 
-    fn apply_control(&self, writer: &mut Writer, segment: u64, version: u64, head: &Head, control: &Control) {
-        use std::sync::atomic::Ordering;
+    fn apply_control(&self, writer: &mut Writer, at: Location, version: u64, head: &Head, control: &Control) {
         match control {
             Control::Manifest(manifest) => {
-                self.horizon_ms.fetch_max(manifest.horizon_ms, Ordering::AcqRel);
+                manifest.horizons.iter().for_each(|horizon| self.horizons.note(*horizon));
                 writer.max_version = writer.max_version.max(manifest.max_version);
             }
             Control::Clear { all, deadline_ms } => {
                 let group = (!all).then_some(head.group);
                 writer.max_version = writer.max_version.max(version);
                 let deadline_ms = *deadline_ms;
-                self.floors.raise(crate::control::Floor { group, version, deadline_ms, origin: segment });
+                self.floors.raise(crate::control::Floor { group, version, deadline_ms, origin: at.segment });
                 writer.tallies.clear(group);
                 if *all {
                     (0..SHARDS).for_each(|shard| self.index.write(shard).retain(|_| false));
                 }
             }
             Control::Swept { now_ms } => {
-                self.horizon_ms.fetch_max(*now_ms, Ordering::AcqRel);
+                self.horizons.note(Horizon { at, now_ms: *now_ms });
             }
             Control::Trailer { .. } | Control::Mark { .. } | Control::Removed { .. } => {}
         }

@@ -80,17 +80,31 @@ impl Shared {
                 return Ok(0);
             }
             let Some((key, meta, stored)) = split(&head, body) else { return Ok(0) };
-            let is_tombstone = head.kind == Kind::Tombstone;
+            let is_tombstone = slot.is_tombstone();
             let copy = Head {
                 in_batch: false,
                 previous: self.has_snapshots().then(|| segment.at(place.offset)),
                 origin: is_tombstone.then(|| head.origin.unwrap_or(segment.id)),
                 ..head
             };
-            let mut draft = Draft { head: copy, key, meta, stored };
+            // Of an entry that has expired only the floor is left.
+            let expired = is_tombstone && head.kind == Kind::Put;
+            let floor_ms = Some(u64::from(slot.deadline()) * 1000);
+            let floor = Head {
+                expires_ms: floor_ms,
+                group: head.group,
+                origin: copy.origin,
+                previous: copy.previous,
+                ..Head::new(Kind::Tombstone)
+            };
+            let mut draft = match expired {
+                true => Draft { head: floor, key, meta: &[], stored: &[] },
+                false => Draft { head: copy, key, meta, stored },
+            };
+            let expires_ms = draft.head.expires_ms;
             self.begin(writer, draft.most_bytes(self.overhead()), Purpose::Reserve, now)?;
             let appended = self.append(writer, &mut draft, Some(version))?;
-            let new = Slot::new(hash.tag(), appended.place, appended.len, head.expires_ms, is_tombstone)
+            let new = Slot::new(hash.tag(), appended.place, appended.len, expires_ms, is_tombstone)
                 .with_used(slot.used() / 2);
             self.install(writer, hash, new, Some(place));
             if is_tombstone {

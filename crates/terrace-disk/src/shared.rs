@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     pub(crate) commit: Commit,
     pub(crate) floors: Floors,
     /// What had expired by this time was seen to be gone.
-    pub(crate) horizon_ms: AtomicU64,
+    pub(crate) horizons: crate::horizon::Horizons,
     /// See [`Disk::hold_floors`](crate::Disk::hold_floors).
     pub(crate) floor_time_ms: AtomicU64,
     /// How many snapshots are open.
@@ -131,15 +131,9 @@ impl Shared {
         self.commit.check()
     }
 
-    /// The time as far as expiry is concerned: it does not go back beyond what a sweep has seen.
-    #[inline]
-    pub(crate) fn time(&self, now_ms: u64) -> u64 {
-        now_ms.max(self.horizon_ms.load(Ordering::Relaxed))
-    }
-
     /// The time by which floors are judged.
     pub(crate) fn floor_time(&self, now_ms: u64) -> u64 {
-        self.time(now_ms).min(self.floor_time_ms.load(Ordering::Relaxed))
+        now_ms.min(self.floor_time_ms.load(Ordering::Relaxed))
     }
 
     pub(crate) fn has_snapshots(&self) -> bool {

@@ -82,9 +82,8 @@ impl Snapshot {
             let gone = Error::Corrupt { segment: id, offset: offset.into(), what: "its segment is gone" };
             let segment = shared.segments.read().by_id(id).cloned().ok_or(gone)?;
             if location < self.position {
-                let time = shared.time(now);
                 return shared.entry_at(&segment, offset, None, key, keys_only, |head, version| {
-                    !segment.is_over(head.expires_ms, time) && version > self.floor(head.group)
+                    !segment.is_over(head.expires_ms, now) && version > self.floor(head.group)
                 });
             }
             let previous = with_workspace(|workspace| {

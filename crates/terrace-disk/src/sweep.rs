@@ -1,18 +1,19 @@
 //! Taking out of the index what has expired, and floors that nothing can need any more.
 //!
-//! Decision: nothing is written for an entry that expired: its record says itself when that was. One note says
-//! how late it was when it was seen, so that a clock that goes back brings nothing back. While a snapshot is open
+//! Decision: nothing is written for an entry that expired: its record says itself when that was, and its slot in the
+//! index stays for a while as the floor of its version. One note says how late it was when it was seen, so that a
+//! clock that goes back brings nothing back. While a snapshot is open
 //! nothing is taken out, because a snapshot finds older records by way of newer ones.
-
-use std::sync::atomic::Ordering;
 
 use crate::codec::with_workspace;
 use crate::control::Control;
 use crate::error::Result;
-use crate::index::{SHARDS, Slot};
+use crate::horizon::Horizon;
+use crate::index::{Hash, SHARDS, Slot};
 use crate::point::point;
 use crate::read::version_of;
-use crate::record::{Head, Kind};
+use crate::record::{Head, Kind, total_len};
+use crate::segment::Segment;
 use crate::shared::Shared;
 use crate::write::tally_of;
 use crate::writer::{Purpose, Writer};
@@ -41,7 +42,7 @@ impl Shared {
         }
         let mut left = limit.max(1);
         for shard in 0..SHARDS {
-            while may_be_over(self.index.read(shard).earliest(), self.time(now)) {
+            while may_be_over(self.index.read(shard).earliest(), now) {
                 if left == 0 {
                     swept.more = true;
                     break;
@@ -57,10 +58,12 @@ impl Shared {
                 }
             }
         }
-        if swept.expired > 0 && now > self.horizon_ms.fetch_max(now, Ordering::AcqRel) {
+        if swept.expired > 0 {
             let mut writer = self.writer.lock();
             self.begin(&mut writer, 64, Purpose::Reserve, now)?;
-            self.append_control(&mut writer, &Control::Swept { now_ms: now }, Head::new(Kind::Control))?;
+            let note = Control::Swept { now_ms: now };
+            let appended = self.append_control(&mut writer, &note, Head::new(Kind::Control))?;
+            self.horizons.note(Horizon { at: appended.location, now_ms: now });
             point("sweep.after_record");
         }
         Ok(swept)
@@ -75,10 +78,9 @@ impl Shared {
         now: u64,
         swept: &mut Swept,
     ) -> Result<bool> {
-        let time = self.time(now);
         let (mut due, mut earliest, mut all) = (Vec::new(), u32::MAX, true);
         for slot in self.index.read(shard).iter().filter(|slot| slot.deadline() != 0) {
-            if !may_be_over(slot.deadline(), time) {
+            if !may_be_over(slot.deadline(), now) {
                 earliest = earliest.min(slot.deadline());
             } else if due.len() < limit {
                 due.push(slot);
@@ -87,17 +89,17 @@ impl Shared {
             }
         }
         for slot in due {
-            let time = if slot.is_tombstone() { self.floor_time(now) } else { time };
-            if self.sweep_slot(writer, shard, slot, time, swept)? {
-                continue;
+            let time = if slot.is_tombstone() { self.floor_time(now) } else { now };
+            match self.sweep_slot(writer, shard, slot, time, swept)? {
+                Some(later) => earliest = earliest.min(later),
+                None => {}
             }
-            earliest = earliest.min(slot.deadline());
         }
         self.index.write(shard).set_earliest(earliest);
         Ok(all)
     }
 
-    /// Removes one entry if its time is over to the millisecond.
+    /// Removes one entry if its time is over to the millisecond. Returns when something is due for the key again.
     fn sweep_slot(
         &self,
         writer: &mut Writer,
@@ -105,38 +107,70 @@ impl Shared {
         slot: Slot,
         time: u64,
         swept: &mut Swept,
-    ) -> Result<bool> {
-        let place = slot.place();
-        let Some(segment) = self.segments.read().by_slot(place.slot).cloned() else { return Ok(false) };
+    ) -> Result<Option<u32>> {
+        let (place, again) = (slot.place(), Some(slot.deadline()));
+        let Some(segment) = self.segments.read().by_slot(place.slot).cloned() else { return Ok(again) };
         let read = with_workspace(|workspace| {
             self.with_record(&segment, place.offset, slot.most_bytes(), workspace, |head, _, _| Ok(head))
         });
         let head = match read {
             Ok(head) => head,
             // A damaged record cannot be counted out; it is reported when it is read.
-            Err(crate::Error::Corrupt { .. }) => return Ok(false),
+            Err(crate::Error::Corrupt { .. }) => return Ok(again),
             Err(error) => return Err(error),
         };
-        if head.expires_ms.is_none_or(|at| at > time) {
-            return Ok(false);
+        let hash = crate::evict::hash_of(shard, slot);
+        if !slot.is_tombstone() {
+            if head.expires_ms.is_none_or(|at| at > time) {
+                return Ok(again);
+            }
+            let counted = self.expire(writer, hash, slot, &segment, &head, time);
+            swept.expired += u64::from(counted);
+            return Ok(counted.then(|| deadline_of(self.floor_deadline(time))));
         }
-        let mut table = self.change(writer, shard);
-        if let Some((position, _)) = table.find(slot.tag(), place) {
-            table.remove(position);
+        let over = match head.kind {
+            Kind::Tombstone => head.expires_ms.is_none_or(|at| at <= time),
+            _ => slot.is_over(time),
+        };
+        if !over {
+            return Ok(again);
         }
-        drop(table);
-        if head.kind == Kind::Tombstone {
-            swept.floors += 1;
-            return Ok(true);
-        }
-        let version = version_of(&segment, place.offset, &head);
-        if !self.floors.bury(head.group, version) {
-            let len = crate::record::total_len(&head, head.len(), segment.overhead());
-            writer.tallies.subtract(place.slot, head.group, tally_of(&head, len));
-            swept.expired += 1;
-        }
-        Ok(true)
+        self.uninstall(writer, hash, place);
+        swept.floors += 1;
+        Ok(None)
     }
+
+    /// Until when an entry that is seen to have expired at this time leaves a floor.
+    pub(crate) fn floor_deadline(&self, time: u64) -> u64 {
+        let kept = u64::try_from(self.config.floor_retention.as_millis()).unwrap_or(u64::MAX);
+        time.saturating_add(kept)
+    }
+
+    /// Makes of an entry that has expired the floor of its version. Returns whether it was one that counts; one
+    /// that a clear has buried is taken out.
+    pub(crate) fn expire(
+        &self,
+        writer: &mut Writer,
+        hash: Hash,
+        slot: Slot,
+        segment: &Segment,
+        head: &Head,
+        time: u64,
+    ) -> bool {
+        let place = slot.place();
+        if self.floors.bury(head.group, version_of(segment, place.offset, head)) {
+            self.uninstall(writer, hash, place);
+            return false;
+        }
+        self.install(writer, hash, slot.as_floor(self.floor_deadline(time)), Some(place));
+        let len = total_len(head, head.len(), segment.overhead());
+        writer.tallies.subtract(place.slot, head.group, tally_of(head, len));
+        true
+    }
+}
+
+fn deadline_of(ms: u64) -> u32 {
+    u32::try_from(ms.div_ceil(1000)).unwrap_or(u32::MAX)
 }
 
 /// Whether a deadline in seconds, rounded up, may lie in the past.

@@ -343,8 +343,10 @@ impl Shared {
         let location = segment.at(offset);
         let old = |head: &Head, len: usize| {
             let version = version_of(&segment, offset, head);
-            let counted = head.kind == Kind::Put && !self.floors.bury(head.group, version);
-            let over = head.expires_ms.is_some_and(|at| at <= self.time(now));
+            // What has expired is kept in the index as the floor of its version.
+            let counted =
+                head.kind == Kind::Put && !slot.is_tombstone() && !self.floors.bury(head.group, version);
+            let over = head.expires_ms.is_some_and(|at| at <= now);
             let tally = tally_of(head, len);
             let live = counted && !over;
             Old { place, location, version, group: head.group, tally, live, counted, damaged: false }
@@ -371,7 +373,7 @@ impl Shared {
                 self.note_damage();
                 let tally = Tally { count: 1, ..Tally::default() };
                 let counted = !slot.is_tombstone();
-                let live = counted && !slot.is_over(self.time(now));
+                let live = counted && !slot.is_over(now);
                 Ok(Some(Old { place, location, version: 0, group: 0, tally, live, counted, damaged: true }))
             }
             other => other,

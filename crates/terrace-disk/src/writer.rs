@@ -228,7 +228,7 @@ impl Shared {
         self.release_doomed(writer)?;
         let manifest_len = 64
             + 20 * (self.segments.read().len() + writer.unreadable.len()) as u64
-            + 40 * self.floors.all().len() as u64;
+            + 40 * (self.floors.all().len() + self.horizons.all().len()) as u64;
         let least = HEADER_LEN + manifest_len + bytes;
         let capacity = self.config.segment_len().max(least);
         if capacity > LONGEST_SEGMENT {
@@ -238,6 +238,7 @@ impl Shared {
             self.make_room(writer, budget, capacity)?;
         }
         self.floors.forget(self.oldest_segment(), self.floor_time(now));
+        self.horizons.forget(self.oldest_segment());
         self.create_segment(writer, capacity, least, purpose, now)?;
         if let Mode::Cache { budget } = self.config.mode {
             self.evict_ahead(writer, budget, now)?;
@@ -351,7 +352,7 @@ impl Shared {
         listed.extend(&writer.unreadable);
         listed.sort_unstable();
         Manifest {
-            horizon_ms: self.time(0),
+            horizons: self.horizons.all(),
             max_version: writer.max_version,
             segments: listed,
             floors: self.floors.all(),

@@ -70,13 +70,18 @@ impl DiskConfig {
         config.cache = match url.text("mode").as_deref() {
             None | Some("store") => false,
             Some("cache") => true,
-            Some(other) => return Err(refused(format!("option `mode` is `store` or `cache`, not `{other}`"))),
+            Some(other) => {
+                return Err(refused(format!("option `mode` is `store` or `cache`, not `{other}`")));
+            }
         };
         if let Some(wanted) = url.text("compression") {
             let found = COMPRESSIONS.iter().find(|(name, _)| *name == wanted);
             let Some((name, _)) = found else {
                 let known: Vec<&str> = COMPRESSIONS.iter().map(|(name, _)| *name).collect();
-                return Err(refused(format!("there is no compression `{wanted}`; there are: {}", known.join(", "))));
+                return Err(refused(format!(
+                    "there is no compression `{wanted}`; there are: {}",
+                    known.join(", ")
+                )));
             };
             config.compression = name;
         }
@@ -99,9 +104,12 @@ impl DiskConfig {
     /// # Errors
     /// `Config` for what the store cannot do.
     pub(super) fn engine(&self) -> Result<Config> {
-        let refused = |why: &str| Error::new(ErrorKind::Config, "open").with("store", super::NAME).because(why);
+        let refused =
+            |why: &str| Error::new(ErrorKind::Config, "open").with("store", super::NAME).because(why);
         let durability = match self.durability {
-            Durability::Process => return Err(refused("a store on disk has a durability of at least `never`")),
+            Durability::Process => {
+                return Err(refused("a store on disk has a durability of at least `never`"));
+            }
             Durability::Never => terrace_disk::Durability::Never,
             Durability::Interval(interval) => terrace_disk::Durability::Interval(interval),
             Durability::Group(gather) => terrace_disk::Durability::Group(gather),

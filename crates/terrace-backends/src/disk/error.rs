@@ -9,7 +9,9 @@ pub(super) fn translate(operation: &'static str, source: Log) -> Error {
         let full = source.kind() == std::io::ErrorKind::StorageFull;
         let error = Error::from(source).with("store", super::NAME).with("file", name).with("call", op);
         return match full {
-            true => error.because("the disk is full; deletes are still taken, and puts as soon as there is space"),
+            true => {
+                error.because("the disk is full; deletes are still taken, and puts as soon as there is space")
+            }
             false => error,
         };
     }
@@ -24,5 +26,8 @@ pub(super) fn translate(operation: &'static str, source: Log) -> Error {
         Log::TooLarge { .. } | Log::Invalid(_) => ErrorKind::Invalid,
         _ => ErrorKind::Unavailable,
     };
-    Error::new(kind, operation).with("store", super::NAME).transient(kind == ErrorKind::Busy).because(source.to_string())
+    Error::new(kind, operation)
+        .with("store", super::NAME)
+        .transient(kind == ErrorKind::Busy)
+        .because(source.to_string())
 }

@@ -27,13 +27,19 @@ impl Bounds {
                 list.namespace.key(from)?.flat_bytes().clone()
             }
         };
-        let ends = [list.before.as_ref().map(|before| [prefix, before].concat()), following(prefix, &list.prefix)];
+        let ends =
+            [list.before.as_ref().map(|before| [prefix, before].concat()), following(prefix, &list.prefix)];
         let before = ends.into_iter().flatten().min().map(Bytes::from);
         Ok(Self { from, after: cursor.is_some(), before, keys_only: list.keys_only })
     }
 
     pub(super) fn range(&self) -> Range<'_> {
-        Range { from: &self.from, after: self.after, before: self.before.as_deref(), keys_only: self.keys_only }
+        Range {
+            from: &self.from,
+            after: self.after,
+            before: self.before.as_deref(),
+            keys_only: self.keys_only,
+        }
     }
 }
 

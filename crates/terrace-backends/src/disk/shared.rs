@@ -11,8 +11,8 @@ use terrace_disk::{Delete, Disk, Entry as Stored, Health as DiskHealth, Put};
 use terrace_store::spawn::offload;
 use terrace_store::store::FLOOR_RETENTION;
 use terrace_store::{
-    BoxFuture, Clock, Compress, Condition, DeleteOptions, Deleted, Durability, Entry, Error, ErrorKind, Health, Key,
-    PutOptions, Result, Spawn, Swept, Tasks, Version, Written,
+    BoxFuture, Clock, Compress, Condition, DeleteOptions, Deleted, Durability, Entry, Error, ErrorKind,
+    Health, Key, PutOptions, Result, Spawn, Swept, Tasks, Version, Written,
 };
 
 use super::config::DiskConfig;
@@ -100,7 +100,8 @@ impl Shared {
     }
 
     pub(super) fn read(&self, key: &Key) -> Result<Option<Entry>> {
-        let found = self.disk.get(key.flat(), self.clock.wall_ms()).map_err(|error| translate("get", error))?;
+        let found =
+            self.disk.get(key.flat(), self.clock.wall_ms()).map_err(|error| translate("get", error))?;
         found.map(|stored| entry_of("get", stored)).transpose()
     }
 
@@ -129,7 +130,9 @@ impl Shared {
             terrace_disk::Written::Stored { version, replaced } => {
                 Written::Stored { version: Version(version), replaced }
             }
-            terrace_disk::Written::Conflict { current } => Written::Conflict { current: current.map(Version) },
+            terrace_disk::Written::Conflict { current } => {
+                Written::Conflict { current: current.map(Version) }
+            }
             // A cache may evict at any time, also at once.
             terrace_disk::Written::NotAdmitted => {
                 let version = self.disk.reserve().map_err(|error| translate("put", error))?;
@@ -151,7 +154,8 @@ impl Shared {
 
     pub(super) fn sweep(&self, limit: usize) -> Result<Swept> {
         self.hold_floors();
-        let swept = self.disk.sweep(limit, self.clock.wall_ms()).map_err(|error| translate("sweep", error))?;
+        let swept =
+            self.disk.sweep(limit, self.clock.wall_ms()).map_err(|error| translate("sweep", error))?;
         Ok(Swept { expired: swept.expired, floors: swept.floors, more: swept.more })
     }
 
@@ -269,7 +273,9 @@ pub(super) fn delete_of(group: u32, options: DeleteOptions, floor_deadline_ms: u
 
 pub(super) fn deleted_of(deleted: terrace_disk::Deleted) -> Deleted {
     match deleted {
-        terrace_disk::Deleted::Done { version, existed } => Deleted::Done { version: Version(version), existed },
+        terrace_disk::Deleted::Done { version, existed } => {
+            Deleted::Done { version: Version(version), existed }
+        }
         terrace_disk::Deleted::Conflict { current } => Deleted::Conflict { current: current.map(Version) },
     }
 }

@@ -48,8 +48,8 @@ use terrace_store::{
     Result, Spawn, Store, Swept, Tasks, Version, Versions, Written,
 };
 
-pub use config::FjallConfig;
 use crate::progress::unknown;
+pub use config::FjallConfig;
 use engine::Engine;
 use shared::Shared;
 

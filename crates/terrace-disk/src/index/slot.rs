@@ -58,6 +58,11 @@ impl Slot {
     pub(crate) fn is_tombstone(self) -> bool {
         self.1 & 1 != 0
     }
+    /// The floor of the version in the record, which has expired, until this time.
+    pub(crate) fn as_floor(self, deadline_ms: u64) -> Self {
+        let kept = self.1 & !(USE | 0xFFFF_FFFF << 16);
+        Self(self.0, kept | u64::from(deadline_of(deadline_ms)) << 16 | 1)
+    }
     /// How often it was read lately, 0 to 3.
     pub(crate) fn used(self) -> u64 {
         (self.1 & USE) >> 1
@@ -92,6 +97,9 @@ mod tests {
         assert_eq!(slot.with_used(2).used(), 2);
         assert_eq!(Slot::new(1, slot.place(), 65, Some(1), false).most_bytes(), Some(128));
         assert_eq!(Slot::new(1, slot.place(), 65, Some(1001), false).deadline(), 2);
+        let floor = Slot::new(7, place, 65, Some(1), false).with_used(3).as_floor(5000);
+        assert_eq!((floor.tag(), floor.place(), floor.deadline(), floor.used()), (7, place, 5, 0));
+        assert!(floor.is_tombstone() && floor.most_bytes() == Some(128));
         assert_eq!(Slot::new(1, slot.place(), 8191 * 64, None, false).most_bytes(), None);
     }
 }

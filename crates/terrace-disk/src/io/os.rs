@@ -99,10 +99,21 @@ impl Io for OsIo {
         let file =
             options.read(true).write(true).create(true).truncate(false).mode(0o600).open(self.at(LOCK)?)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Box::new(file)),
+            Ok(()) => Ok(Box::new(Held(file))),
             Err(Errno::WOULDBLOCK) => Err(io::ErrorKind::WouldBlock.into()),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// A lock that is held.
+struct Held(fs::File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing the file would leave the lock to a child that was forked just now and has not begun its own program
+        // yet. What fails is undone when the last copy is closed.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
     }
 }
 
