@@ -40,7 +40,7 @@ impl Shared {
         if self.has_snapshots() {
             return Ok(swept);
         }
-        let mut left = limit.max(1);
+        let mut left = limit;
         for shard in 0..SHARDS {
             while may_be_over(self.index.read(shard).earliest(), now) {
                 if left == 0 {
