@@ -49,6 +49,12 @@ pub enum Compression {
     Lz4,
     /// By Zstandard, where it gains anything.
     Zstd,
+    /// By Snappy, where it gains anything.
+    Snappy,
+    /// By Deflate, where it gains anything.
+    Deflate,
+    /// By Brotli, where it gains anything.
+    Brotli,
     /// By what made the last values of that length shorter, LZ4 unless Zstandard is shorter by an eighth.
     #[default]
     Adaptive,
@@ -91,7 +97,7 @@ pub struct Config {
     pub reads: Reads,
     /// What a cache takes in.
     pub admission: Admission,
-    /// The share of a segment, in hundredths, that is written again when it is evicted because it was read.
+    /// The share of all that is written, in hundredths, that may be written again because it was read.
     pub reinsert_percent: u8,
     /// Compaction takes segments of which at least so many hundredths are garbage.
     pub garbage_percent: u8,

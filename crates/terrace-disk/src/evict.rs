@@ -1,10 +1,11 @@
 //! Making room in a cache: the oldest segment goes, what of it was read stays.
 //!
 //! Decision: whole segments, strictly the oldest first, so nothing older than what is dropped can come back.
-//! What was read since it was written is appended again, within a share of the segment, the most read first. No
+//! What was read since it was written is appended again, within a share of all that is written, the most read first. No
 //! record is read to find out: the index alone knows what points into the segment and how often it was used.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::codec::with_workspace;
 use crate::error::{Error, Result};
@@ -75,7 +76,7 @@ impl Shared {
         point("evict.before_drain");
         let room =
             writer.active.as_ref().map_or(0, |active| active.capacity.saturating_sub(active.len()) / 2);
-        let budget = (segment.len() * u64::from(self.config.reinsert_percent) / 100).min(room);
+        let budget = self.reinsertion_budget(segment).min(room);
         let mut used = self.worth_keeping(segment, now);
         used.sort_by_key(|(_, slot)| std::cmp::Reverse((slot.is_tombstone(), slot.used())));
         let mut copied = 0;
@@ -91,12 +92,19 @@ impl Shared {
                 Err(error) => return Err(error),
             }
         }
-        self.counters.reinserted(copied);
+        self.counters.reinserted.fetch_add(copied, Ordering::Relaxed);
         point("evict.after_reinsert");
         let gone = self.drain(writer, segment);
         self.counters.evicted(gone);
         point("evict.after_drain");
         self.retire(writer, segment, now)
+    }
+
+    /// A share of all that was appended, less what was written again so far; at most half of the segment.
+    fn reinsertion_budget(&self, segment: &Segment) -> u64 {
+        let appended = self.counters.appended.load(Ordering::Relaxed);
+        let share = appended / 100 * u64::from(self.config.reinsert_percent);
+        share.saturating_sub(self.counters.reinserted.load(Ordering::Relaxed)).min(segment.len() / 2)
     }
 
     /// What points into a segment and was read since it was written, or is the floor of a recent delete.

@@ -24,6 +24,7 @@ mod order;
 pub mod point;
 mod read;
 mod record;
+mod recover;
 mod replay;
 mod report;
 mod retire;

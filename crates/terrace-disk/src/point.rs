@@ -3,9 +3,9 @@
 //! Decision: `point` is an empty function unless the feature `points` is on, and then one environment variable
 //! decides, read once: `TERRACE_POINT=name` or `TERRACE_POINT=name:n` ends the process by `abort` when the
 //! place is reached for the n-th time. Seeded bugs exist only in builds with `--cfg seeded_bug`; the
-//! variable `TERRACE_BUG`, or [`seed_bug`] for one thread, names the one that is awake.
+//! variable `TERRACE_BUG`, or `seed_bug` for one thread, names the one that is awake.
 
-/// Every name that [`point`] is called with, so that a test can go through them all.
+/// Every name that `point` is called with, so that a test can go through them all.
 pub const POINTS: &[&str] = &[
     "append.before_write",
     "append.after_write",

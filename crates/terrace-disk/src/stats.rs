@@ -8,7 +8,7 @@ pub(crate) struct Counters {
     hits: AtomicU64,
     misses: AtomicU64,
     evicted: AtomicU64,
-    reinserted: AtomicU64,
+    pub(crate) reinserted: AtomicU64,
     pub(crate) appended: AtomicU64,
 }
 
@@ -20,10 +20,6 @@ impl Counters {
 
     pub(crate) fn evicted(&self, entries: u64) {
         self.evicted.fetch_add(entries, Ordering::Relaxed);
-    }
-
-    pub(crate) fn reinserted(&self, bytes: u64) {
-        self.reinserted.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn fill(&self, stats: &mut Stats) {

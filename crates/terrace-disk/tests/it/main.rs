@@ -1,4 +1,7 @@
 //! The engine as its users see it.
 
+mod allocation;
 mod crash;
+mod folder;
 mod model;
+mod store;
