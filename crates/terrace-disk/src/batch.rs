@@ -216,13 +216,14 @@ impl Shared {
         Old { place, location, version, group, tally, live, counted, damaged: false }
     }
 
-    /// Removes every entry of a group, or of all, and returns how many there were.
+    /// Removes every entry of a group, or of all, and returns how many there were whose time was not over.
     pub(crate) fn clear(&self, group: Option<u32>, floor_deadline_ms: u64, now: u64) -> Result<u64> {
         let mut writer = self.writer.lock();
         self.begin(&mut writer, 64, Purpose::Reserve, now)?;
         let start = writer.at();
         let head = Head { group: group.unwrap_or(0), ..Head::new(Kind::Control) };
         let control = Control::Clear { all: group.is_none(), deadline_ms: floor_deadline_ms };
+        let expired = self.count_expired(group, now)?;
         let appended = self.append_control(&mut writer, &control, head)?;
         self.flush_or_take_back(&mut writer, start)?;
         point("clear.after_append");
@@ -239,7 +240,7 @@ impl Shared {
         if self.config.durability.is_durable() {
             self.wait_synced(position)?;
         }
-        Ok(gone.count)
+        Ok(gone.count.saturating_sub(expired))
     }
 }
 

@@ -135,14 +135,14 @@ impl Disk {
         self.shared.apply(writes, unchanged, now_ms)
     }
 
-    /// Removes every entry of a group, or of all, and returns how many there were. Until `floor_deadline_ms` no
+    /// Removes every entry of a group, or of all, and returns how many there were whose time was not over. Until `floor_deadline_ms` no
     /// version from before can be put either.
     ///
     /// # Errors
     /// As of [`Disk::delete`].
     ///
     /// # Cost
-    /// One record. The room is won back by compaction or eviction.
+    /// One record, and a read for each entry whose time is over. The room is won back by compaction or eviction.
     pub fn clear(&self, group: Option<u32>, floor_deadline_ms: u64, now_ms: u64) -> Result<u64> {
         self.shared.clear(group, floor_deadline_ms, now_ms)
     }

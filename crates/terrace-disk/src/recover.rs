@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::checkpoint::{Loaded, snapshot_name, snapshot_number};
 use crate::cipher::cipher_of;

@@ -140,6 +140,39 @@ impl Shared {
         Ok(None)
     }
 
+    /// How many entries of a group, or of all, are counted though their time is over. Under the writer's lock.
+    pub(crate) fn count_expired(&self, group: Option<u32>, now: u64) -> Result<u64> {
+        let mut expired = 0;
+        for shard in (0..SHARDS).filter(|shard| may_be_over(self.index.read(*shard).earliest(), now)) {
+            let due: Vec<Slot> = {
+                let table = self.index.read(shard);
+                let due = |slot: &Slot| {
+                    !slot.is_tombstone() && slot.deadline() != 0 && may_be_over(slot.deadline(), now)
+                };
+                table.iter().filter(due).collect()
+            };
+            for slot in due {
+                let place = slot.place();
+                let Some(segment) = self.segments.read().by_slot(place.slot).cloned() else { continue };
+                let read = with_workspace(|workspace| {
+                    self.with_record(&segment, place.offset, slot.most_bytes(), workspace, |head, _, _| {
+                        Ok(head)
+                    })
+                });
+                let head = match read {
+                    Ok(head) => head,
+                    Err(crate::Error::Corrupt { .. }) => continue,
+                    Err(error) => return Err(error),
+                };
+                let wanted = group.is_none_or(|group| group == head.group);
+                let over = head.expires_ms.is_some_and(|at| at <= now);
+                let buried = self.floors.bury(head.group, version_of(&segment, place.offset, &head));
+                expired += u64::from(wanted && over && !buried);
+            }
+        }
+        Ok(expired)
+    }
+
     /// Until when an entry that is seen to have expired at this time leaves a floor.
     pub(crate) fn floor_deadline(&self, time: u64) -> u64 {
         let kept = u64::try_from(self.config.floor_retention.as_millis()).unwrap_or(u64::MAX);

@@ -17,9 +17,6 @@ use super::shared::{Shared, delete_of, deleted_of, entry_of, put_of};
 use super::view::View;
 use crate::optimistic::{Optimistic, Validate};
 
-/// How many are swept at a time before a clear.
-const SWEEP: usize = 10_000;
-
 impl Shared {
     fn read_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
         let flat: Vec<&[u8]> = keys.iter().map(Key::flat).collect();
@@ -85,8 +82,6 @@ impl Shared {
 
     fn clear(&self, namespace: Option<&Namespace>) -> Result<u64> {
         let now = self.clock.wall_ms();
-        // Those whose time is over are not counted.
-        while self.sweep(SWEEP)?.more {}
         let floor_deadline_ms = self.floor_deadline_ms();
         let removed = match namespace {
             None => self.groups.clear_all(&self.disk, floor_deadline_ms, now)?,

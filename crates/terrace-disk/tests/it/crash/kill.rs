@@ -379,8 +379,7 @@ fn deaths_at(name: &str, first: u64, wanted: u64) -> u64 {
             // A cache evicts once it is full.
             let actions = if name.starts_with("evict") { 1000 } else { 250 };
             let point = Some((*point, visit));
-            let order =
-                Order { folder: folder.path(), seed, number, begin_ms, point, actions, life: HUNG };
+            let order = Order { folder: folder.path(), seed, number, begin_ms, point, actions, life: HUNG };
             let (then, end) = life(&order, &left.view).unwrap_or_else(|error| {
                 panic!("{name}, visit {visit}, seed {seed}, {:?}: {error}", options(round))
             });
