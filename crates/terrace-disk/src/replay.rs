@@ -15,13 +15,14 @@ use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::header::segment_name;
 use crate::index::{Hash, SHARDS, Slot};
+use crate::lookup::Old;
 use crate::read::{check, version_of};
 use crate::record::{Head, Kind, Record, split, unseal};
 use crate::report::{Damage, OpenReport};
 use crate::scan::{End, Ended, Step, walk};
 use crate::segment::Segment;
 use crate::shared::Shared;
-use crate::write::{Old, tally_of};
+use crate::write::tally_of;
 use crate::writer::Writer;
 
 /// A record as far as the index cares.
