@@ -260,7 +260,7 @@ pub fn inspect(io: &dyn Io) -> Result<Inspection> {
                 id,
                 bytes: len,
                 created_ms: header.as_ref().map(|header| header.created_ms),
-                key_id: header.and_then(|header| header.key_id),
+                key_id: header.and_then(|header| header.key).map(|(id, _)| id),
             });
         } else if crate::checkpoint::snapshot_number(name).is_some() {
             inspection.snapshots.push((name.clone(), read(name, 0)?.1));

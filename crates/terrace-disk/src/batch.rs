@@ -8,7 +8,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::codec::with_workspace;
 use crate::control::{Control, Floor};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::index::{Hash, Slot};
 use crate::point::point;
 use crate::record::{Coded, Draft, Head, Kind, Location};
@@ -102,6 +102,9 @@ impl Shared {
         }
         let reserve = writes.iter().all(|write| matches!(write, Write::Delete(..)));
         let purpose = if reserve { Purpose::Reserve } else { Purpose::Put };
+        if self.is_too_long(bytes) {
+            return Err(Error::Full("the batch is too long for this cache"));
+        }
         let mut writer = self.writer.lock();
         self.begin(&mut writer, bytes, purpose, now)?;
         for wanted in unchanged {
@@ -116,9 +119,7 @@ impl Shared {
         let (outcomes, pending) = match appended {
             Ok(appended) => appended,
             Err(error) => {
-                if let Some(active) = &writer.active {
-                    active.take_back(start);
-                }
+                self.take_back(&mut writer, start);
                 return Err(error);
             }
         };

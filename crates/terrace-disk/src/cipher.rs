@@ -7,7 +7,11 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+#[cfg(feature = "crypt")]
+use terrace_envelope::crypt::{Keyring, SegmentCipher, TAG_LEN};
+
+use crate::error::{Error, Result};
+use crate::header::Header;
 
 /// No cipher makes a body longer by more.
 pub(crate) const MOST_OVERHEAD: usize = 64;
@@ -22,10 +26,54 @@ pub(crate) trait Seal: Send + Sync {
     fn open(&self, offset: u64, aad: &[u8], sealed: &mut Vec<u8>) -> Result<(), &'static str>;
 }
 
+/// The number of a key, and what tells it from another of the same number.
+pub(crate) type KeyId = (u32, u32);
+
 /// Makes the ciphers of segments.
 pub(crate) trait KeySource: Send + Sync {
-    /// The number of the key that new segments are written with.
-    fn current(&self) -> u32;
-    /// The cipher of a segment. An unknown key is `Denied`.
-    fn segment(&self, random: &[u8; 32], key_id: u32) -> Result<Arc<dyn Seal>>;
+    /// The cipher of a new segment, with its key.
+    fn begin(&self, random: &[u8; 32]) -> Result<(Arc<dyn Seal>, KeyId)>;
+    /// The cipher of a segment that was written with this key.
+    fn resume(&self, random: &[u8; 32], key: KeyId) -> Result<Arc<dyn Seal>>;
+}
+
+/// The cipher that a segment is to be read with, if it is encrypted.
+pub(crate) fn cipher_of(keys: Option<&dyn KeySource>, header: &Header) -> Result<Option<Arc<dyn Seal>>> {
+    match (header.key, keys) {
+        (None, _) => Ok(None),
+        (Some(key), Some(keys)) => keys.resume(&header.random, key).map(Some),
+        (Some((id, _)), None) => {
+            let segment = header.id;
+            Err(Error::Denied(format!("segment {segment} is encrypted with key {id}, and none was given")))
+        }
+    }
+}
+
+#[cfg(feature = "crypt")]
+impl Seal for SegmentCipher {
+    fn overhead(&self) -> usize {
+        TAG_LEN
+    }
+
+    fn seal(&self, offset: u64, aad: &[u8], plain: &mut Vec<u8>) -> Result<(), &'static str> {
+        Self::seal(self, offset, aad, plain).map_err(|_| "the cipher refused to encrypt")
+    }
+
+    fn open(&self, offset: u64, aad: &[u8], sealed: &mut Vec<u8>) -> Result<(), &'static str> {
+        Self::open(self, offset, aad, sealed).map_err(|_| "it was not written with this key, or was changed")
+    }
+}
+
+#[cfg(feature = "crypt")]
+impl KeySource for Keyring {
+    fn begin(&self, random: &[u8; 32]) -> Result<(Arc<dyn Seal>, KeyId)> {
+        let cipher = self.segment(random, None).map_err(|error| Error::Denied(error.to_string()))?;
+        let key = (cipher.key_id(), cipher.key_check());
+        Ok((Arc::new(cipher), key))
+    }
+
+    fn resume(&self, random: &[u8; 32], (id, check): KeyId) -> Result<Arc<dyn Seal>> {
+        let cipher = self.segment(random, Some(id)).and_then(|cipher| cipher.confirm(check).map(|()| cipher));
+        Ok(Arc::new(cipher.map_err(|error| Error::Denied(error.to_string()))?))
+    }
 }

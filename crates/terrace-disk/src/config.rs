@@ -49,6 +49,12 @@ pub enum Compression {
     Lz4,
     /// By Zstandard, where it gains anything.
     Zstd,
+    /// By Snappy, where it gains anything.
+    Snappy,
+    /// By Deflate, where it gains anything.
+    Deflate,
+    /// By Brotli, where it gains anything.
+    Brotli,
     /// By what made the last values of that length shorter, LZ4 unless Zstandard is shorter by an eighth.
     #[default]
     Adaptive,

@@ -52,6 +52,22 @@ impl Disk {
         Ok((Self { shared }, report))
     }
 
+    /// The same, encrypted: new segments are written with the keyring's current key, and older ones are read with
+    /// the key they were written with. Segments that are not encrypted are read as they are.
+    ///
+    /// # Errors
+    /// `Denied` if a key is missing or is another than it was; and as of [`Disk::open`].
+    #[cfg(feature = "crypt")]
+    pub fn open_encrypted(
+        io: Arc<dyn Io>,
+        config: Config,
+        keys: Arc<terrace_envelope::crypt::Keyring>,
+        now_ms: u64,
+    ) -> Result<(Self, OpenReport)> {
+        let (shared, report) = open(io, config, Some(keys), now_ms)?;
+        Ok((Self { shared }, report))
+    }
+
     /// The entry of a key.
     ///
     /// # Errors
@@ -165,7 +181,8 @@ impl Disk {
     pub fn sync(&self) -> Result<()> {
         self.shared.check_open()?;
         let position = self.shared.writer.lock().position();
-        self.shared.wait_synced(position)
+        self.shared.wait_synced(position)?;
+        self.shared.release_doomed(&mut self.shared.writer.lock())
     }
 
     /// Whether something waits for a [`Disk::sync`] that nobody else will make: under `interval`, to be asked as

@@ -1,12 +1,13 @@
-//! The 96 bytes at the beginning of a segment, and the file that marks a folder as a log.
+//! The 100 bytes at the beginning of a segment, and the file that marks a folder as a log.
 
+use crate::cipher::KeyId;
 use crate::error::{Error, Result};
 use crate::varint::Reader;
 
 /// The format that this release writes, and the latest it reads.
 pub(crate) const FORMAT: u32 = 1;
 /// The length of a segment's header.
-pub(crate) const HEADER_LEN: u64 = 96;
+pub(crate) const HEADER_LEN: u64 = 100;
 const SEGMENT_MAGIC: &[u8; 8] = b"terrseg\n";
 const MARK_MAGIC: &[u8; 8] = b"terrlog\n";
 /// The name of the file that marks a folder as a log.
@@ -24,8 +25,8 @@ pub(crate) struct Header {
     pub(crate) created_ms: u64,
     /// What the segment's key is derived from.
     pub(crate) random: [u8; 32],
-    /// The number of the key, if the segment is encrypted.
-    pub(crate) key_id: Option<u32>,
+    /// The key, if the segment is encrypted.
+    pub(crate) key: Option<KeyId>,
 }
 
 impl Header {
@@ -33,12 +34,14 @@ impl Header {
         let start = out.len();
         out.extend_from_slice(SEGMENT_MAGIC);
         out.extend_from_slice(&FORMAT.to_le_bytes());
-        out.extend_from_slice(&u32::from(self.key_id.is_some()).to_le_bytes());
+        out.extend_from_slice(&u32::from(self.key.is_some()).to_le_bytes());
         for number in [self.store, self.id, self.base, self.capacity, self.created_ms] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&self.random);
-        out.extend_from_slice(&self.key_id.unwrap_or(0).to_le_bytes());
+        let (id, check) = self.key.unwrap_or((0, 0));
+        out.extend_from_slice(&id.to_le_bytes());
+        out.extend_from_slice(&check.to_le_bytes());
         let crc = crc32c::crc32c(out.get(start..).unwrap_or_default());
         out.extend_from_slice(&crc.to_le_bytes());
         debug_assert_eq!(out.len() - start, HEADER_LEN as usize);
@@ -69,9 +72,9 @@ impl Header {
         let mut next = || reader.u64().ok();
         let (store, id, base, capacity, created_ms) = (next()?, next()?, next()?, next()?, next()?);
         let random = reader.bytes(32).ok()?.try_into().ok()?;
-        let key_id = reader.u32().ok()?;
-        let key_id = (sealed & 1 != 0).then_some(key_id);
-        Some(Ok(Self { store, id, base, capacity, created_ms, random, key_id }))
+        let key = (reader.u32().ok()?, reader.u32().ok()?);
+        let key = (sealed & 1 != 0).then_some(key);
+        Some(Ok(Self { store, id, base, capacity, created_ms, random, key }))
     }
 }
 
@@ -131,8 +134,15 @@ mod tests {
 
     #[test]
     fn headers_and_marks_come_back_and_every_flipped_bit_is_noticed() {
-        let header =
-            Header { store: 1, id: 2, base: 3, capacity: 4, created_ms: 5, random: [6; 32], key_id: Some(7) };
+        let header = Header {
+            store: 1,
+            id: 2,
+            base: 3,
+            capacity: 4,
+            created_ms: 5,
+            random: [6; 32],
+            key: Some((7, 8)),
+        };
         let mut bytes = Vec::new();
         header.append(&mut bytes);
         assert_eq!(bytes.len() as u64, HEADER_LEN);

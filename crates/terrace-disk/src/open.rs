@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::admission::Gate;
 use crate::checkpoint::{Loaded, snapshot_name, snapshot_number};
-use crate::cipher::KeySource;
+use crate::cipher::{KeySource, cipher_of};
 use crate::codec::Codecs;
 use crate::codec::training::{dictionary_name, parse_dictionary};
 use crate::config::{Config, Mode};
@@ -288,15 +288,7 @@ impl Recovery<'_> {
                 Some(slot) => *slot,
                 None => free()?,
             };
-            let cipher = match (header.key_id, &shared.keys) {
-                (None, _) => None,
-                (Some(key), Some(keys)) => Some(keys.segment(&header.random, key)?),
-                (Some(key), None) => {
-                    return Err(Error::Denied(format!(
-                        "{name} is encrypted with key {key}, and none was given"
-                    )));
-                }
-            };
+            let cipher = cipher_of(shared.keys.as_deref(), header)?;
             let parts = Parts { slot, id: *id, base: header.base, capacity: header.capacity, file, cipher };
             segments.insert(Arc::new(Segment::new(parts, *len, true)));
         }
@@ -434,13 +426,9 @@ impl Recovery<'_> {
     ) -> Result<()> {
         let shared = self.shared;
         report.from_snapshot = self.loaded.is_some();
-        let damaged_before = report.damaged.len() + report.missing.len();
-        if damaged_before > 0 {
-            let damage = report.damaged.pop();
+        if report.damaged.len() + report.missing.len() > 0 {
             // Whatever is lost there may have been newer than what is left.
-            if let Some(damage) = damage {
-                shared.apply_damage(writer, damage, report);
-            }
+            shared.forget_older(writer, report);
         }
         let ids: Vec<u64> = self.found.sound.keys().copied().collect();
         let parts: Vec<Part> = ids

@@ -49,7 +49,7 @@ pub(crate) enum Kind {
 /// How a value is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Coded {
-    /// 1 for LZ4, 2 for Zstandard.
+    /// The number of the algorithm, as of `terrace_envelope::Compression`.
     pub(crate) codec: u8,
     /// The dictionary, or 0.
     pub(crate) dictionary: u32,

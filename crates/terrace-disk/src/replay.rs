@@ -286,6 +286,11 @@ impl Shared {
     pub(crate) fn apply_damage(&self, writer: &mut Writer, damage: Damage, report: &mut OpenReport) {
         report.damaged.push(damage);
         self.note_damage();
+        self.forget_older(writer, report);
+    }
+
+    /// Forgets, in a cache, everything that was applied so far.
+    pub(crate) fn forget_older(&self, writer: &mut Writer, report: &mut OpenReport) {
         if matches!(self.config.mode, Mode::Cache { .. }) {
             report.dropped += writer.tallies.clear(None).count;
             (0..SHARDS).for_each(|shard| self.index.write(shard).retain(|_| false));

@@ -184,6 +184,12 @@ impl Shared {
         let mut draft = Draft { head, key, meta: put.meta, stored };
         let overhead = self.overhead();
         let mut writer = self.writer.lock();
+        if self.is_too_long(draft.most_bytes(overhead)) {
+            // No room is made for what will not be kept.
+            let known = self.lookup(hash, key, now, workspace)?.is_some_and(|old| old.live);
+            let refused = Error::Full("the value is too long for this cache");
+            return if known { Err(refused) } else { Ok(Written::NotAdmitted) };
+        }
         self.begin(&mut writer, draft.most_bytes(overhead), Purpose::Put, now)?;
         let old = self.lookup(hash, key, now, workspace)?;
         if let Err(current) = self.judge(put.condition, old.as_ref(), put.group)? {
@@ -276,6 +282,12 @@ impl Shared {
         Ok(if holds { Ok(()) } else { Err(current) })
     }
 
+    /// Whether so many bytes in one segment are more than a cache takes.
+    pub(crate) fn is_too_long(&self, bytes: u64) -> bool {
+        let is_cache = matches!(self.config.mode, Mode::Cache { .. });
+        is_cache && bytes + HEADER_LEN > self.config.segment_len().saturating_mul(2)
+    }
+
     /// Whether there is room for it, and a cache wants it.
     pub(crate) fn admits(
         &self,
@@ -300,13 +312,6 @@ impl Shared {
                 let longest = longest.unwrap_or((self.config.segment_len() / 2) as usize);
                 // What is there already must not stay behind with an old value.
                 let known = old.is_some_and(|old| old.live);
-                if bytes + HEADER_LEN > self.config.segment_len().saturating_mul(2) {
-                    return if known {
-                        Err(Error::Full("the value is too long for this cache"))
-                    } else {
-                        Ok(false)
-                    };
-                }
                 Ok(known || (value_len <= longest && self.gate.admit(hash, bytes, now)))
             }
         }

@@ -162,7 +162,7 @@ impl Shared {
         let len = match appended {
             Ok(len) => len,
             Err(why) => {
-                active.take_back(at);
+                self.take_back(writer, at);
                 return Err(Error::Denied(why.to_owned()));
             }
         };
@@ -199,7 +199,6 @@ impl Shared {
         self.commit.check()?;
         point("append.before_write");
         if let Err(error) = active.flush() {
-            writer.burnt = active.len();
             if is_full(&error) {
                 return Err(Error::Full("the disk is full"));
             }
@@ -214,12 +213,18 @@ impl Shared {
     /// Writes out what is buffered, or takes back everything from `start` on.
     pub(crate) fn flush_or_take_back(&self, writer: &mut Writer, start: u64) -> Result<()> {
         let flushed = self.flush(writer);
-        if flushed.is_err()
-            && let Some(active) = &writer.active
-        {
-            active.take_back(start);
+        if flushed.is_err() {
+            self.take_back(writer, start);
         }
         flushed
+    }
+
+    /// Takes back what was appended from an offset on. In an encrypted segment nothing else may stand there.
+    pub(crate) fn take_back(&self, writer: &mut Writer, start: u64) {
+        if let Some(active) = &writer.active {
+            writer.burnt = writer.burnt.max(active.len());
+            active.take_back(start);
+        }
     }
 
     /// Begins a new segment with room for so many bytes.
@@ -238,7 +243,16 @@ impl Shared {
             self.make_room(writer, budget, capacity)?;
         }
         self.floors.forget(self.oldest_segment(), self.time(now));
-        self.create_segment(writer, capacity, least, purpose, now)?;
+        let mut created = self.create_segment(writer, capacity, least, purpose, now);
+        // The disk may be fuller than the budget says: a cache gives way.
+        while matches!(self.config.mode, Mode::Cache { .. })
+            && created.as_ref().is_err_and(Error::is_full)
+            && !self.has_snapshots()
+            && self.drop_oldest(writer)?
+        {
+            created = self.create_segment(writer, capacity, least, purpose, now);
+        }
+        created?;
         if let Mode::Cache { budget } = self.config.mode {
             self.evict_ahead(writer, budget, now)?;
         }
@@ -296,12 +310,11 @@ impl Shared {
         let base = writer.next_base.max(writer.max_version + 1);
         let mut random = [0; 32];
         random_bytes(&mut random)?;
-        let key_id = self.keys.as_ref().map(|keys| keys.current());
-        let cipher = match (&self.keys, key_id) {
-            (Some(keys), Some(key)) => Some(keys.segment(&random, key)?),
-            _ => None,
+        let (cipher, key) = match &self.keys {
+            Some(keys) => keys.begin(&random).map(|(cipher, key)| (Some(cipher), Some(key)))?,
+            None => (None, None),
         };
-        let header = Header { store: self.mark.store, id, base, capacity, created_ms: now, random, key_id };
+        let header = Header { store: self.mark.store, id, base, capacity, created_ms: now, random, key };
         let parts = Parts { slot, id, base, capacity, file, cipher };
         let segment = Arc::new(Segment::new(parts, 0, false));
         segment.lend(std::mem::take(&mut writer.memory));

@@ -56,27 +56,59 @@ pub enum Compression {
     /// A Zstandard frame. The [codec](crate::codec) makes and reads it, with a dictionary or without; an
     /// envelope of format 1 does not.
     Zstd,
+    /// Snappy's raw format. For the [codec](crate::codec) alone, as are those that follow.
+    Snappy,
+    /// A raw Deflate stream.
+    Deflate,
+    /// A Brotli stream.
+    Brotli,
 }
 
-/// LZ4's number in the envelope.
-const LZ4_ID: u8 = 1;
-
-/// The number that is kept for Zstandard.
-const ZSTD_ID: u8 = 2;
-
 impl Compression {
-    /// The number in the envelope, of an algorithm that stands in the compression section.
-    pub(crate) fn id(self) -> u8 {
+    /// The number of the algorithm, drawn in `docs/envelope.md`: fixed for ever.
+    #[must_use]
+    pub const fn id(self) -> u8 {
         match self {
             Self::None => 0,
-            Self::Lz4 => LZ4_ID,
-            Self::Zstd => ZSTD_ID,
+            Self::Lz4 => 1,
+            Self::Zstd => 2,
+            Self::Snappy => 3,
+            Self::Deflate => 4,
+            Self::Brotli => 5,
         }
     }
 
-    pub(crate) fn from_id(id: u8) -> Result<Self> {
+    /// The algorithm with this number, if this release knows one.
+    #[must_use]
+    pub const fn from_id(id: u8) -> Option<Self> {
         match id {
-            LZ4_ID => Ok(Self::Lz4),
+            0 => Some(Self::None),
+            1 => Some(Self::Lz4),
+            2 => Some(Self::Zstd),
+            3 => Some(Self::Snappy),
+            4 => Some(Self::Deflate),
+            5 => Some(Self::Brotli),
+            _ => None,
+        }
+    }
+
+    /// Its name in configurations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+            Self::Snappy => "snappy",
+            Self::Deflate => "deflate",
+            Self::Brotli => "brotli",
+        }
+    }
+
+    /// The algorithm of a compression section: an envelope of format 1 knows LZ4 alone.
+    pub(crate) fn in_envelope(id: u8) -> Result<Self> {
+        match Self::from_id(id) {
+            Some(Self::Lz4) => Ok(Self::Lz4),
             _ => Err(Error::Compression("its algorithm is unknown to this release")),
         }
     }

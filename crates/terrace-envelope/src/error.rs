@@ -35,6 +35,16 @@ pub enum Error {
     Encrypted,
     /// The compressed payload cannot be restored.
     Compression(&'static str),
+    /// It is encrypted with the master key of this number, which is not there.
+    MissingKey(u32),
+    /// The master key that has this number now is not the one that was used.
+    WrongKey(u32),
+    /// Authentication failed: something differs from what was encrypted, or it lies elsewhere.
+    Unauthentic,
+    /// An offset of a segment was to be encrypted that is not above those before it.
+    NonceReuse,
+    /// The operating system gave no random bytes.
+    NoRandomness,
     /// The checksum is right, but the content contradicts itself.
     Malformed(&'static str),
 }
@@ -68,6 +78,24 @@ impl fmt::Display for Error {
             Self::Compression(why) => {
                 write!(f, "the payload cannot be restored: {why}; discard the entry")
             }
+            Self::MissingKey(id) => {
+                write!(f, "it is encrypted with the key number {id}, which is not given; add it as an old key")
+            }
+            Self::WrongKey(id) => {
+                write!(f, "the key number {id} is not the one it was encrypted with; ")?;
+                f.write_str("give that one, and a new key a new number")
+            }
+            Self::Unauthentic => f.write_str(
+                "authentication failed: it was damaged, altered or moved from its place; discard it and check \
+                 who else can write there",
+            ),
+            Self::NonceReuse => f.write_str(
+                "refused to encrypt at an offset that is not above those before it in its segment; go on at a \
+                 higher offset or begin a new segment",
+            ),
+            Self::NoRandomness => f.write_str(
+                "the operating system gave no random bytes; check that getrandom or /dev/urandom works",
+            ),
             Self::Malformed(why) => write!(f, "the envelope contradicts itself: {why}; discard the entry"),
         }
     }

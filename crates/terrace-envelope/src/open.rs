@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use crate::compression::decompress_lz4;
+use crate::encryption::{Keyring, decrypt};
 use crate::layout::{flag, key_hash, verify};
 use crate::peek::Front;
 use crate::reader::Reader;
@@ -20,6 +21,7 @@ pub struct Opened {
     tags: Bytes,
     content_type: Option<Bytes>,
     metadata: Bytes,
+    key_id: Option<u32>,
 }
 
 impl Opened {
@@ -45,6 +47,13 @@ impl Opened {
     #[must_use]
     pub fn compression(&self) -> Compression {
         self.compression
+    }
+
+    /// The number of the key that the payload was encrypted with, if it was. Who takes nothing but encrypted
+    /// entries looks here: a forger needs no key to write a plain envelope.
+    #[must_use]
+    pub fn encrypted_with(&self) -> Option<u32> {
+        self.key_id
     }
 
     /// The tags, in the order in which they were sealed.
@@ -108,6 +117,23 @@ impl<'a> Iterator for Metadata<'a> {
 /// `Bytes` makes when memory is shared for the first time. A compressed payload is the exception: its
 /// uncompressed length is allocated once, after it was found to be within `limits` and possible.
 pub fn open(envelope: &Bytes, key: &[u8], limits: Limits) -> Result<Opened> {
+    open_with(envelope, key, limits, None)
+}
+
+/// As [`open`], for envelopes of which some or all are encrypted.
+///
+/// # Errors
+/// As there. For an encrypted payload in particular `MissingKey`, `WrongKey`, and `Unauthentic` if anything that
+/// stands before it, the key or the payload itself is not what was sealed.
+///
+/// # Cost
+/// On top of [`open`]: an encrypted payload is copied once, and with it what stands before it.
+#[cfg(feature = "crypt")]
+pub fn open_encrypted(envelope: &Bytes, key: &[u8], limits: Limits, keyring: &Keyring) -> Result<Opened> {
+    open_with(envelope, key, limits, Some(keyring))
+}
+
+fn open_with(envelope: &Bytes, key: &[u8], limits: Limits, keyring: Option<&Keyring>) -> Result<Opened> {
     let covered = verify(envelope)?;
     let mut reader = Reader::new(covered);
     let front = Front::read(&mut reader)?;
@@ -129,20 +155,18 @@ pub fn open(envelope: &Bytes, key: &[u8], limits: Limits) -> Result<Opened> {
         return Err(Error::TooLong { what: "payload", limit: limits.payload() });
     }
     let compression = if flags & flag::COMPRESSED != 0 { Some(read_compression(&mut reader)?) } else { None };
-    if flags & flag::ENCRYPTED != 0 {
-        return Err(Error::Encrypted);
-    }
-
-    let stored = reader.rest();
+    let stored_len = compression.map_or(payload_len, |(_, stored_len)| stored_len);
+    let (key_id, stored) = if flags & flag::ENCRYPTED != 0 {
+        let keyring = keyring.ok_or(Error::Encrypted)?;
+        let (key_id, text) = decrypt(keyring, key, covered, &mut reader, stored_len)?;
+        (Some(key_id), Bytes::from(text))
+    } else {
+        fits(reader.rest(), stored_len)?;
+        (None, share(envelope, reader.rest()))
+    };
     let (compression, payload) = match compression {
-        None => {
-            fits(stored, payload_len)?;
-            (Compression::None, share(envelope, stored))
-        }
-        Some((algorithm, stored_len)) => {
-            fits(stored, stored_len)?;
-            (algorithm, Bytes::from(decompress_lz4(stored, payload_len)?))
-        }
+        None => (Compression::None, stored),
+        Some((algorithm, _)) => (algorithm, Bytes::from(decompress_lz4(&stored, payload_len)?)),
     };
     Ok(Opened {
         header,
@@ -151,6 +175,7 @@ pub fn open(envelope: &Bytes, key: &[u8], limits: Limits) -> Result<Opened> {
         tags: share(envelope, tags),
         content_type: content_type.map(|text| share(envelope, text.as_bytes())),
         metadata: share(envelope, metadata),
+        key_id,
     })
 }
 
@@ -207,7 +232,7 @@ fn before<'a>(from: &'a [u8], reader: &Reader<'a>) -> &'a [u8] {
 
 /// Reads algorithm and stored length; dictionaries other than none do not exist yet.
 fn read_compression(reader: &mut Reader<'_>) -> Result<(Compression, usize)> {
-    let algorithm = Compression::from_id(reader.u8()?)?;
+    let algorithm = Compression::in_envelope(reader.u8()?)?;
     if reader.u32()? != 0 {
         return Err(Error::Compression("its dictionary is unknown to this release"));
     }
@@ -215,7 +240,7 @@ fn read_compression(reader: &mut Reader<'_>) -> Result<(Compression, usize)> {
 }
 
 /// The payload must fill exactly what is left before the checksum.
-fn fits(stored: &[u8], declared: usize) -> Result<()> {
+pub(crate) fn fits(stored: &[u8], declared: usize) -> Result<()> {
     match stored.len().cmp(&declared) {
         std::cmp::Ordering::Less => Err(Error::Truncated),
         std::cmp::Ordering::Equal => Ok(()),
@@ -229,101 +254,4 @@ fn share(envelope: &Bytes, part: &[u8]) -> Bytes {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::layout::checksum;
-    use crate::{Compress, Fields, seal};
-
-    fn sealed(fields: &Fields<'_>, payload: &[u8], compress: Compress) -> Vec<u8> {
-        let mut out = Vec::new();
-        seal(fields, b"key", payload, compress, Limits::default(), &mut out).unwrap();
-        out
-    }
-
-    /// Puts the right checksum under an envelope that was tampered with.
-    fn resealed(mut bytes: Vec<u8>) -> Bytes {
-        let body = bytes.len() - 8;
-        let sum = checksum(&bytes[..body]);
-        bytes[body..].copy_from_slice(&sum.to_le_bytes());
-        Bytes::from(bytes)
-    }
-
-    fn open_default(envelope: &Bytes) -> Result<Opened> {
-        open(envelope, b"key", Limits::default())
-    }
-
-    #[test]
-    fn a_declared_length_beyond_the_limit_is_refused_before_anything_is_allocated() {
-        let mut bytes = sealed(&Fields::default(), &[0; 100], Compress::Always);
-        bytes[40..44].copy_from_slice(&u32::MAX.to_le_bytes());
-        let limit = Limits::default().payload;
-        assert_eq!(open_default(&resealed(bytes)).unwrap_err(), Error::TooLong { what: "payload", limit });
-    }
-
-    #[test]
-    fn a_declared_length_within_the_limit_but_beyond_lz4_is_refused() {
-        let mut bytes = sealed(&Fields::default(), &[0; 100], Compress::Always);
-        bytes[40..44].copy_from_slice(&(64_u32 << 20).to_le_bytes());
-        assert!(matches!(open_default(&resealed(bytes)), Err(Error::Compression(_))));
-    }
-
-    #[test]
-    fn unknown_algorithms_dictionaries_and_flags_are_named() {
-        let bytes = sealed(&Fields::default(), &[0; 100], Compress::Always);
-        let with = |at: usize, value: u8| {
-            let mut bytes = bytes.clone();
-            bytes[at] = value;
-            open_default(&resealed(bytes)).unwrap_err()
-        };
-        assert_eq!(with(44, 9), Error::Compression("its algorithm is unknown to this release"));
-        assert_eq!(with(45, 1), Error::Compression("its dictionary is unknown to this release"));
-        assert_eq!(with(6, 0x80), Error::UnknownFlags(0x8000));
-    }
-
-    #[test]
-    fn an_encrypted_entry_without_a_key_says_so() {
-        // As the drawing has it: key id, nonce length and nonce between the lengths and the payload.
-        let mut bytes = sealed(&Fields::default(), b"secret", Compress::Never);
-        bytes[6] |= (flag::ENCRYPTED >> 8) as u8;
-        let section = [7, 0, 0, 0, 3, 1, 2, 3];
-        bytes.splice(44..44, section);
-        let envelope = resealed(bytes);
-        assert_eq!(open_default(&envelope).unwrap_err(), Error::Encrypted);
-        assert!(crate::peek_verified(&envelope).unwrap().encrypted);
-    }
-
-    #[test]
-    fn contradictions_behind_a_right_checksum_are_errors() {
-        let plain = sealed(&Fields::default(), b"value", Compress::Never);
-        let mut tombstone = plain.clone();
-        tombstone[5] |= flag::TOMBSTONE as u8;
-        assert_eq!(
-            open_default(&resealed(tombstone)).unwrap_err(),
-            Error::Malformed("a tombstone with a payload")
-        );
-        let mut compressed = sealed(&Fields::default(), b"", Compress::Always);
-        compressed[5] |= flag::TOMBSTONE as u8;
-        let found = open_default(&resealed(compressed)).unwrap_err();
-        assert_eq!(found, Error::Malformed("a tombstone with a payload"));
-        let mut longer = plain.clone();
-        longer.insert(44, 0);
-        assert_eq!(
-            open_default(&resealed(longer)).unwrap_err(),
-            Error::Malformed("bytes between payload and checksum")
-        );
-        let mut shorter = plain;
-        shorter.remove(44);
-        assert_eq!(open_default(&resealed(shorter)).unwrap_err(), Error::Truncated);
-    }
-
-    #[test]
-    fn more_tags_than_allowed_and_text_that_is_none_are_errors() {
-        let tags: &[&[u8]] = &[b"a"];
-        let mut many = sealed(&Fields { tags, ..Fields::default() }, b"", Compress::Never);
-        many[32] = 17;
-        assert_eq!(open_default(&resealed(many)).unwrap_err(), Error::TooLong { what: "tags", limit: 16 });
-        let mut text = sealed(&Fields { content_type: Some("a"), ..Fields::default() }, b"", Compress::Never);
-        text[34] = 0xff;
-        assert!(matches!(open_default(&resealed(text)), Err(Error::Malformed(_))));
-    }
-}
+mod tests;

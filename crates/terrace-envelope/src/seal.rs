@@ -4,6 +4,7 @@
 //! allocated besides the room in `out`.
 
 use crate::compression::compress_lz4;
+use crate::encryption::{Keyring, MOST_ADDED, append_section, encrypt};
 use crate::layout::{CHECKSUM_LEN, FIXED_LEN, MAGIC, checksum, flag, key_hash};
 use crate::{Compress, Compression, Error, FORMAT_VERSION, Fields, Header, Limits, Result};
 use crate::{MAX_METADATA, MAX_STRING, MAX_TAGS};
@@ -32,17 +33,120 @@ pub fn seal(
     limits: Limits,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let payload_len = check(fields, payload, limits)?;
-    let start = out.len();
-    let tries = compress.tries(payload.len()) && !fields.header.tombstone;
-    if !(tries && append_compressed(fields, key, payload, payload_len, compress, out)?) {
-        out.reserve(head_capacity(fields) + payload.len() + CHECKSUM_LEN);
-        append_head(fields, key, payload_len, Compression::None, out);
-        out.extend_from_slice(payload);
+    Plan { fields, key, compress, keyring: None }.append(payload, limits, out)
+}
+
+/// As [`seal`], with the payload encrypted by the keyring's current key and bound to all that stands before it and to
+/// `key`. A tombstone has a payload of nothing, which is authenticated as well.
+///
+/// The same arguments give other bytes each time, since the nonce is random.
+///
+/// # Errors
+/// As there, and `NoRandomness`.
+///
+/// # Cost
+/// On top of [`seal`]: at most 49 bytes, one copy of what stands before the payload, and the encryption.
+#[cfg(feature = "crypt")]
+pub fn seal_encrypted(
+    fields: &Fields<'_>,
+    key: &[u8],
+    payload: &[u8],
+    compress: Compress,
+    limits: Limits,
+    keyring: &Keyring,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    Plan { fields, key, compress, keyring: Some(keyring) }.append(payload, limits, out)
+}
+
+/// All that an envelope is made of but its payload.
+struct Plan<'a> {
+    fields: &'a Fields<'a>,
+    key: &'a [u8],
+    compress: Compress,
+    keyring: Option<&'a Keyring>,
+}
+
+/// Where the parts of an envelope begin that are written when what stands behind them is known.
+struct Parts {
+    /// Behind the stored length, which ends the compression section.
+    section: usize,
+    payload: usize,
+}
+
+impl Plan<'_> {
+    fn append(&self, payload: &[u8], limits: Limits, out: &mut Vec<u8>) -> Result<()> {
+        let start = out.len();
+        let appended = self.append_all(payload, limits, out);
+        if appended.is_err() {
+            out.truncate(start);
+        }
+        appended
     }
-    let sum = checksum(out.get(start..).unwrap_or_default());
-    out.extend_from_slice(&sum.to_le_bytes());
-    Ok(())
+
+    fn append_all(&self, payload: &[u8], limits: Limits, out: &mut Vec<u8>) -> Result<()> {
+        let payload_len = check(self.fields, payload, limits)?;
+        let start = out.len();
+        let tries = self.compress.tries(payload.len()) && !self.fields.header.tombstone;
+        let compressed = if tries { self.append_compressed(payload, payload_len, out)? } else { None };
+        let parts = match compressed {
+            Some(parts) => parts,
+            None => {
+                let added = if self.keyring.is_some() { MOST_ADDED } else { 0 };
+                out.reserve(head_capacity(self.fields) + payload.len() + added + CHECKSUM_LEN);
+                let parts = self.append_head(payload_len, Compression::None, out)?;
+                out.extend_from_slice(payload);
+                parts
+            }
+        };
+        if let Some(keyring) = self.keyring {
+            encrypt(keyring, self.key, [start, parts.section, parts.payload], out)?;
+        }
+        let sum = checksum(out.get(start..).unwrap_or_default());
+        out.extend_from_slice(&sum.to_le_bytes());
+        Ok(())
+    }
+
+    /// Appends head and compressed payload, or nothing at all if that is not worth it.
+    fn append_compressed(
+        &self,
+        payload: &[u8],
+        payload_len: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Parts>> {
+        let start = out.len();
+        let parts = self.append_head(payload_len, Compression::Lz4, out)?;
+        let stored = compress_lz4(payload, out)?;
+        let stored_len = u32::try_from(stored).ok().filter(|_| self.compress.keeps(payload.len(), stored));
+        let Some(stored_len) = stored_len else {
+            out.truncate(start);
+            return Ok(None);
+        };
+        // It was not known when the head was written.
+        if let Some(place) = out.get_mut(parts.section - 4..parts.section) {
+            place.copy_from_slice(&stored_len.to_le_bytes());
+        }
+        Ok(Some(parts))
+    }
+
+    /// Appends everything that stands before the payload.
+    fn append_head(&self, payload_len: u32, compression: Compression, out: &mut Vec<u8>) -> Result<Parts> {
+        let flags =
+            flags(self.fields, compression) | if self.keyring.is_some() { flag::ENCRYPTED } else { 0 };
+        append_numbers(&self.fields.header, flags, out);
+        append_lists(self.fields, flags, out);
+        out.extend_from_slice(&key_hash(self.key).to_le_bytes());
+        out.extend_from_slice(&payload_len.to_le_bytes());
+        if flags & flag::COMPRESSED != 0 {
+            out.push(compression.id());
+            out.extend_from_slice(&[0; 8]); // no dictionary, and the place of the stored length
+        }
+        let section = out.len();
+        if let Some(keyring) = self.keyring {
+            append_section(keyring, out)?;
+        }
+        Ok(Parts { section, payload: out.len() })
+    }
 }
 
 /// Refuses what the format or the caller's limits cannot carry; returns the payload's length as it is
@@ -68,54 +172,6 @@ fn check(fields: &Fields<'_>, payload: &[u8], limits: Limits) -> Result<u32> {
 
 fn within(what: &'static str, len: usize, limit: usize) -> Result<()> {
     if len <= limit { Ok(()) } else { Err(Error::TooLong { what, limit }) }
-}
-
-/// Appends head and compressed payload; leaves `out` as it was and says `false` if that is not worth being
-/// kept.
-fn append_compressed(
-    fields: &Fields<'_>,
-    key: &[u8],
-    payload: &[u8],
-    payload_len: u32,
-    compress: Compress,
-    out: &mut Vec<u8>,
-) -> Result<bool> {
-    let start = out.len();
-    append_head(fields, key, payload_len, Compression::Lz4, out);
-    let body = out.len();
-    let stored = compress_lz4(payload, out).inspect_err(|_| out.truncate(start))?;
-    let Ok(stored_len) = u32::try_from(stored) else {
-        out.truncate(start);
-        return Ok(false);
-    };
-    if !compress.keeps(payload.len(), stored) {
-        out.truncate(start);
-        return Ok(false);
-    }
-    // The stored length is the last number of the head; it was not known when the head was written.
-    if let Some(place) = out.get_mut(body - 4..body) {
-        place.copy_from_slice(&stored_len.to_le_bytes());
-    }
-    Ok(true)
-}
-
-/// Appends everything that stands before the payload.
-fn append_head(
-    fields: &Fields<'_>,
-    key: &[u8],
-    payload_len: u32,
-    compression: Compression,
-    out: &mut Vec<u8>,
-) {
-    let flags = flags(fields, compression);
-    append_numbers(&fields.header, flags, out);
-    append_lists(fields, flags, out);
-    out.extend_from_slice(&key_hash(key).to_le_bytes());
-    out.extend_from_slice(&payload_len.to_le_bytes());
-    if flags & flag::COMPRESSED != 0 {
-        out.push(compression.id());
-        out.extend_from_slice(&[0; 8]); // no dictionary, and the place of the stored length
-    }
 }
 
 fn flags(fields: &Fields<'_>, compression: Compression) -> u16 {
@@ -227,7 +283,8 @@ mod tests {
         let metadata = &[("etag", "\"1\""), ("", "")];
         let fields = Fields { header, tags, content_type: Some("text/plain"), metadata };
         let mut head = Vec::new();
-        append_head(&fields, b"key", 0, Compression::Lz4, &mut head);
+        let plan = Plan { fields: &fields, key: b"key", compress: Compress::Always, keyring: None };
+        plan.append_head(0, Compression::Lz4, &mut head).unwrap();
         assert_eq!(head.len(), head_capacity(&fields));
     }
 

@@ -63,6 +63,9 @@ impl Choice {
             Compression::None => return None,
             Compression::Lz4 => encode(Algorithm::Lz4, coder, dictionary, value, out),
             Compression::Zstd => encode(Algorithm::Zstd, coder, dictionary, value, out),
+            Compression::Snappy => encode(Algorithm::Snappy, coder, dictionary, value, out),
+            Compression::Deflate => encode(Algorithm::Deflate, coder, dictionary, value, out),
+            Compression::Brotli => encode(Algorithm::Brotli, coder, dictionary, value, out),
             Compression::Adaptive => self.adapt(coder, dictionary, value, out),
         }?;
         let worth = if at_all { 1 } else { value.len() / WORTH };

@@ -90,15 +90,15 @@ impl Codecs {
             (Compress::Always, Compression::None) => Compression::Adaptive,
             (_, how) => how,
         };
-        let dictionary = if matches!(how, Compression::Lz4) { None } else { self.current() };
+        let dictionary =
+            if !matches!(how, Compression::Zstd | Compression::Adaptive) { None } else { self.current() };
         let with = dictionary.as_ref().map(|(_, dictionary)| dictionary.as_ref());
         let algorithm = self.choice.encode(how, wish == Compress::Always, coder, with, value, out)?;
-        let (codec, dictionary) = match algorithm {
-            Algorithm::Lz4 => (1, 0),
-            Algorithm::Zstd => (2, dictionary.as_ref().map_or(0, |(id, _)| *id)),
-            _ => return None,
+        let dictionary = match algorithm {
+            Algorithm::Zstd => dictionary.as_ref().map_or(0, |(id, _)| *id),
+            _ => 0,
         };
-        Some(Coded { codec, dictionary, len: value.len() as u32 })
+        Some(Coded { codec: algorithm.id(), dictionary, len: value.len() as u32 })
     }
 
     /// Appends the value that was stored.
@@ -109,11 +109,7 @@ impl Codecs {
         coder: &mut Coder,
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
-        let algorithm = match coded.codec {
-            1 => Algorithm::Lz4,
-            2 => Algorithm::Zstd,
-            _ => return Err("its codec is unknown to this release"),
-        };
+        let algorithm = Algorithm::from_id(coded.codec).ok_or("its codec is unknown to this release")?;
         let dictionary = match coded.dictionary {
             0 => None,
             id => {

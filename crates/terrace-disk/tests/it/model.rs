@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use terrace_disk::io::{Io, OsIo};
 use terrace_disk::{
-    Condition, Config, Delete, Deleted, Disk, Durability, Mode, Outcome, Put, Range, Reads, Snapshot,
-    Unchanged, Write, Written,
+    Condition, Config, Delete, Deleted, Disk, Durability, Mode, OpenReport, Outcome, Put, Range, Reads,
+    Snapshot, Unchanged, Write, Written,
 };
+use terrace_envelope::crypt::{Algorithm, Key, Keyring, Secret};
 
 const HOUR: u64 = 3_600_000;
 
@@ -104,6 +105,7 @@ struct World {
     rng: Rng,
     io: Arc<OsIo>,
     config: Config,
+    keys: Option<Arc<Keyring>>,
     disk: Disk,
     model: Model,
     view: Option<View>,
@@ -420,7 +422,13 @@ impl World {
         } else {
             self.disk.commit().unwrap();
         }
-        replace(&mut self.disk, &self.io, &self.config, self.now);
+        // The old one has to be gone before the folder can be opened again.
+        let folder = tempfile::tempdir().unwrap();
+        let other: Arc<dyn Io> = Arc::new(OsIo::new(folder.path()).unwrap());
+        self.disk = Disk::open(other, Config::store(), self.now).unwrap().0;
+        let (disk, report) = open(&self.io, &self.config, self.keys.as_ref(), self.now);
+        assert!(report.is_sound() && report.cut_bytes == 0, "{report:?}");
+        self.disk = disk;
     }
 
     fn step(&mut self) {
@@ -449,26 +457,24 @@ impl World {
     }
 }
 
-fn replace(disk: &mut Disk, io: &Arc<OsIo>, config: &Config, now: u64) {
-    // The old one has to be gone before the folder can be opened again.
-    let folder = tempfile::tempdir().unwrap();
-    let other = Arc::new(OsIo::new(folder.path()).unwrap());
-    *disk = Disk::open(other, Config::store(), now).unwrap().0;
-    let (opened, report) = Disk::open(Arc::clone(io) as Arc<dyn Io>, config.clone(), now).unwrap();
-    assert!(report.is_sound() && report.cut_bytes == 0, "{report:?}");
-    *disk = opened;
+fn open(io: &Arc<OsIo>, config: &Config, keys: Option<&Arc<Keyring>>, now: u64) -> (Disk, OpenReport) {
+    let io = Arc::clone(io) as Arc<dyn Io>;
+    match keys {
+        None => Disk::open(io, config.clone(), now).unwrap(),
+        Some(keys) => Disk::open_encrypted(io, config.clone(), Arc::clone(keys), now).unwrap(),
+    }
 }
 
-fn run(config: Config, ops: u64, seed: u64) {
+fn run(config: Config, keys: Option<Arc<Keyring>>, ops: u64, seed: u64) {
     let folder = tempfile::tempdir().unwrap();
     let io = Arc::new(OsIo::new(folder.path()).unwrap());
     let now = 1_700_000_000_000;
-    let (disk, report) = Disk::open(Arc::clone(&io) as Arc<dyn Io>, config.clone(), now).unwrap();
+    let (disk, report) = open(&io, &config, keys.as_ref(), now);
     assert!(report.created);
     let cache = matches!(config.mode, Mode::Cache { .. });
     let model = Model::default();
     let rng = Rng(seed);
-    let mut world = World { rng, io, config, disk, model, view: None, now, cache, restarts: 0 };
+    let mut world = World { rng, io, config, keys, disk, model, view: None, now, cache, restarts: 0 };
     for _ in 0..ops {
         world.step();
     }
@@ -487,13 +493,25 @@ fn small(config: Config) -> Config {
 fn a_store_does_what_a_map_does() {
     let (ops, seed) = (env("TERRACE_MODEL_OPS", 60_000), env("TERRACE_SEED", 1));
     println!("seed {seed}, {ops} operations");
-    run(small(Config::store()), ops / 2, seed);
+    run(small(Config::store()), None, ops / 2, seed);
     let interval = Durability::Interval(Duration::from_secs(1));
-    run(Config { reads: Reads::Mapped, durability: interval, ..small(Config::store()) }, ops / 4, seed + 1);
+    run(
+        Config { reads: Reads::Mapped, durability: interval, ..small(Config::store()) },
+        None,
+        ops / 4,
+        seed + 1,
+    );
 }
 
 #[test]
 fn a_cache_forgets_but_does_not_invent() {
     let (ops, seed) = (env("TERRACE_MODEL_OPS", 60_000), env("TERRACE_SEED", 1));
-    run(small(Config::cache(1 << 20)), ops / 4, seed + 2);
+    run(small(Config::cache(1 << 20)), None, ops / 8, seed + 2);
+}
+
+#[test]
+fn an_encrypted_store_does_what_a_map_does() {
+    let (ops, seed) = (env("TERRACE_MODEL_OPS", 60_000), env("TERRACE_SEED", 1));
+    let key = Key::new(3, Algorithm::XChaCha20Poly1305, Secret::random().unwrap());
+    run(small(Config::store()), Some(Arc::new(Keyring::new(key))), ops / 8, seed + 3);
 }

@@ -1,12 +1,26 @@
 //! Dictionaries: what many small values have in common, kept once instead of in each of them.
 //!
+//! A dictionary that is stored beside the data has a number, which values name, and a form with a checksum, drawn in
+//! `docs/envelope.md`: a value that was decoded with a damaged dictionary would be another value.
+//!
 //! Decision: the number that Zstandard puts into each frame for its dictionary is set to none, because whoever
 //! stores the frames knows the dictionary already; that saves four bytes of each value.
 
 #[cfg(feature = "zstd")]
 use zstd::zstd_safe::{CDict, DDict, train_from_buffer};
 
-use crate::{Error, Result};
+use crate::layout::checksum;
+use crate::reader::Reader;
+use crate::{Compression, Error, Result};
+
+/// What a stored dictionary begins with. The first byte is not ASCII, so that no text file passes for one.
+const STORED_MAGIC: [u8; 4] = [0x89, b'T', b'R', b'D'];
+
+/// The form of a stored dictionary.
+const STORED_FORMAT: u8 = 1;
+
+/// The longest content that is stored or read.
+const LONGEST: usize = 16 << 20;
 
 /// What a dictionary of Zstandard begins with.
 #[cfg(feature = "zstd")]
@@ -16,6 +30,7 @@ const MAGIC: [u8; 4] = [0x37, 0xa4, 0x30, 0xec];
 ///
 /// Values encoded with it can be decoded only with it. It is immutable and may be shared by threads.
 pub struct Dictionary {
+    id: u32,
     content: Box<[u8]>,
     #[cfg(feature = "zstd")]
     encoder: CDict<'static>,
@@ -25,7 +40,10 @@ pub struct Dictionary {
 
 impl std::fmt::Debug for Dictionary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Dictionary").field("len", &self.content.len()).finish_non_exhaustive()
+        f.debug_struct("Dictionary")
+            .field("id", &self.id)
+            .field("len", &self.content.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -64,7 +82,7 @@ impl Dictionary {
         content.get_mut(4..8).ok_or(REFUSED)?.fill(0);
         let encoder = CDict::try_create(&content, super::zstd::LEVEL).ok_or(REFUSED)?;
         let decoder = DDict::try_create(&content).ok_or(REFUSED)?;
-        Ok(Self { content, encoder, decoder })
+        Ok(Self { id: 0, content, encoder, decoder })
     }
 
     /// As with the feature `zstd`, which this build lacks.
@@ -83,6 +101,74 @@ impl Dictionary {
     #[cfg(not(feature = "zstd"))]
     pub fn new(_content: &[u8]) -> Result<Self> {
         Err(Error::Compression("dictionaries were left out of this build"))
+    }
+
+    /// The same dictionary with a number, by which values that are stored name it. A number is given once: another
+    /// dictionary has another.
+    #[must_use]
+    pub fn with_id(self, id: u32) -> Self {
+        Self { id, ..self }
+    }
+
+    /// Its number; 0 if it was never given one.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Appends the form in which it is stored, with its number and a checksum.
+    ///
+    /// # Errors
+    /// `TooLong` beyond 16 MiB; `out` is as it was then.
+    pub fn store(&self, out: &mut Vec<u8>) -> Result<()> {
+        let too_long = Error::TooLong { what: "dictionary", limit: LONGEST };
+        let len = u32::try_from(self.content.len()).map_err(|_| too_long)?;
+        if self.content.len() > LONGEST {
+            return Err(too_long);
+        }
+        let start = out.len();
+        out.extend_from_slice(&STORED_MAGIC);
+        out.extend_from_slice(&[STORED_FORMAT, Compression::Zstd.id()]);
+        out.extend_from_slice(&self.id.to_le_bytes());
+        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(&self.content);
+        let sum = checksum(out.get(start..).unwrap_or_default());
+        out.extend_from_slice(&sum.to_le_bytes());
+        Ok(())
+    }
+
+    /// Reads the form in which a dictionary is stored. `stored` is exactly that.
+    ///
+    /// # Errors
+    /// `BadMagic`, `UnsupportedVersion`, `Truncated`, `Checksum` and `Malformed` for what is no such thing; `TooLong`
+    /// beyond 16 MiB; `Compression` as for [`Dictionary::new`], or for an algorithm that this release does not know.
+    pub fn from_stored(stored: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new(stored);
+        if reader.bytes(4)? != STORED_MAGIC {
+            return Err(Error::BadMagic);
+        }
+        match reader.u8()? {
+            STORED_FORMAT => {}
+            other => return Err(Error::UnsupportedVersion(other)),
+        }
+        let (covered, sum) = stored.split_last_chunk::<8>().ok_or(Error::Truncated)?;
+        if checksum(covered) != u64::from_le_bytes(*sum) {
+            return Err(Error::Checksum);
+        }
+        let mut reader = Reader::new(covered);
+        reader.bytes(5)?;
+        if Compression::from_id(reader.u8()?) != Some(Compression::Zstd) {
+            return Err(Error::Compression("the dictionary's algorithm is unknown to this release"));
+        }
+        let (id, len) = (reader.u32()?, reader.u32()? as usize);
+        if len > LONGEST {
+            return Err(Error::TooLong { what: "dictionary", limit: LONGEST });
+        }
+        let content = reader.bytes(len)?;
+        if !reader.rest().is_empty() {
+            return Err(Error::Malformed("bytes behind the dictionary"));
+        }
+        Ok(Self::new(content)?.with_id(id))
     }
 
     /// The content, from which [`Dictionary::new`] makes the same dictionary.

@@ -1,29 +1,41 @@
-//! LZ4: the length of the value as a little-endian base-128 number, then one block.
+//! LZ4: the length of the value, then one block.
 
-use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
+use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into, get_maximum_output_size};
 
+use super::length;
 use crate::{Error, Result};
 
-/// The most bytes that the length takes.
-const LENGTH_BYTES: usize = 5;
+/// One byte of a block stands for at most 255 bytes of output, in the tail of a long match.
+const BEST_RATIO: usize = 255;
 
-pub(super) fn append(value: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    let mut left = value.len();
-    while left >= 0x80 {
-        out.push(left as u8 | 0x80);
-        left >>= 7;
+/// The tables of encoding, each made at its first use: one for short values and one for long ones, because a table
+/// that has served for a long value finds other matches in a short one, and slower.
+#[derive(Default)]
+pub(super) struct Tables {
+    short: Option<CompressTable>,
+    long: Option<CompressTable>,
+}
+
+impl Tables {
+    pub(super) fn append(&mut self, value: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        length::append(value.len(), out);
+        let start = out.len();
+        out.resize(start + get_maximum_output_size(value.len()), 0);
+        let room = out.get_mut(start..).unwrap_or_default();
+        let table = if value.len() < usize::from(u16::MAX) {
+            self.short.get_or_insert_with(CompressTable::small)
+        } else {
+            self.long.get_or_insert_with(CompressTable::large)
+        };
+        let written = compress_into_with_table(value, room, table)
+            .map_err(|_| Error::Compression("LZ4 found too little room"))?;
+        out.truncate(start + written);
+        Ok(())
     }
-    out.push(left as u8);
-    let start = out.len();
-    out.resize(start + get_maximum_output_size(value.len()), 0);
-    let room = out.get_mut(start..).unwrap_or_default();
-    let written = compress_into(value, room).map_err(|_| Error::Compression("LZ4 found too little room"))?;
-    out.truncate(start + written);
-    Ok(())
 }
 
 pub(super) fn restore(encoded: &[u8], len: usize, out: &mut Vec<u8>) -> Result<()> {
-    let (_, block) = split(encoded)?;
+    let (_, block) = length::split(encoded)?;
     let start = out.len();
     out.resize(start + len, 0);
     match decompress_into(block, out.get_mut(start..).unwrap_or_default()) {
@@ -33,23 +45,5 @@ pub(super) fn restore(encoded: &[u8], len: usize, out: &mut Vec<u8>) -> Result<(
 }
 
 pub(super) fn decoded_len(encoded: &[u8]) -> Result<usize> {
-    let (len, block) = split(encoded)?;
-    // One byte of a block stands for at most 255 bytes of output, in the tail of a long match.
-    if len > block.len().saturating_mul(255) {
-        return Err(Error::Compression("it claims more bytes than LZ4 can hold in its block"));
-    }
-    Ok(len)
-}
-
-/// The length, and the block behind it.
-fn split(encoded: &[u8]) -> Result<(usize, &[u8])> {
-    let mut len = 0_u64;
-    for (at, byte) in encoded.iter().take(LENGTH_BYTES).enumerate() {
-        len |= u64::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            let len = usize::try_from(len).map_err(|_| Error::Compression("its length is out of range"))?;
-            return Ok((len, encoded.get(at + 1..).unwrap_or_default()));
-        }
-    }
-    Err(Error::Compression("its length is cut short"))
+    length::plausible(encoded, BEST_RATIO, "it claims more bytes than LZ4 can hold in its block")
 }

@@ -7,29 +7,67 @@
 //! An algorithm is one file here and one feature of this crate. Without the feature its values cannot be made
 //! or read, and both say so.
 
+mod adaptive;
+#[cfg(feature = "brotli")]
+mod brotli;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod dictionary;
+mod frame;
+#[cfg(any(feature = "lz4", feature = "deflate", feature = "brotli"))]
+mod length;
 #[cfg(feature = "lz4")]
 mod lz4;
+mod sample;
+#[cfg(feature = "snappy")]
+mod snappy;
 #[cfg(feature = "zstd")]
 mod zstd;
 
+pub use adaptive::{Adaptive, Aim};
 pub use dictionary::Dictionary;
+pub use frame::Frame;
+pub use sample::looks_random;
 
 use crate::{Compression, Error, Result};
 
+/// Every algorithm that makes values smaller, whether it is built or not, in the order of their numbers.
+pub const ALGORITHMS: [Compression; 5] =
+    [Compression::Lz4, Compression::Zstd, Compression::Snappy, Compression::Deflate, Compression::Brotli];
+
 /// Why an algorithm cannot be used in a build without its feature.
-#[cfg(not(all(feature = "lz4", feature = "zstd")))]
+#[cfg(not(all(
+    feature = "lz4",
+    feature = "zstd",
+    feature = "snappy",
+    feature = "deflate",
+    feature = "brotli"
+)))]
 const NOT_BUILT: Error = Error::Compression("its algorithm was left out of this build");
 
 /// Encodes and decodes values, with the working memory that this takes.
 ///
-/// The memory is allocated when an algorithm is first used and kept: for Zstandard about 100 KiB for decoding,
-/// and up to a few MiB for encoding large values. One for each thread is enough.
+/// The memory is allocated when an algorithm is first used and kept, so that from then on nothing is allocated but
+/// the room in `out`, as long as values stay below 1 MiB: for Zstandard about 100 KiB for decoding, and up to a few
+/// MiB for encoding large values; for Brotli up to 8 MiB; for the others 50 to 350 KiB. One for each thread is enough.
 #[derive(Default)]
 pub struct Coder {
+    #[cfg(feature = "brotli")]
+    brotli: brotli::State,
+    #[cfg(feature = "deflate")]
+    deflate: deflate::State,
+    #[cfg(feature = "lz4")]
+    lz4: lz4::Tables,
+    #[cfg(feature = "snappy")]
+    snappy: snappy::State,
     #[cfg(feature = "zstd")]
     zstd: zstd::Contexts,
+    /// What [`Adaptive`] tries algorithms in.
+    scratch: [Vec<u8>; 2],
 }
+
+/// One large value must not leave its size behind in every thread.
+const MOST_SCRATCH: usize = 1 << 20;
 
 impl std::fmt::Debug for Coder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -42,6 +80,10 @@ impl Coder {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    fn keep_scratch(&mut self, scratch: [Vec<u8>; 2]) {
+        self.scratch = scratch.map(|room| if room.capacity() > MOST_SCRATCH { Vec::new() } else { room });
     }
 
     /// Appends the encoded form of `value` to `out` and returns its length, which may be more than the value's.
@@ -84,10 +126,22 @@ impl Coder {
                 Ok(())
             }
             #[cfg(feature = "lz4")]
-            Compression::Lz4 => lz4::append(value, out),
+            Compression::Lz4 => self.lz4.append(value, out),
             #[cfg(feature = "zstd")]
             Compression::Zstd => self.zstd.append(dictionary, value, out),
-            #[cfg(not(all(feature = "lz4", feature = "zstd")))]
+            #[cfg(feature = "snappy")]
+            Compression::Snappy => self.snappy.append(value, out),
+            #[cfg(feature = "deflate")]
+            Compression::Deflate => self.deflate.append(value, out),
+            #[cfg(feature = "brotli")]
+            Compression::Brotli => self.brotli.append(value, out),
+            #[cfg(not(all(
+                feature = "lz4",
+                feature = "zstd",
+                feature = "snappy",
+                feature = "deflate",
+                feature = "brotli"
+            )))]
             _ => Err(NOT_BUILT),
         }
     }
@@ -138,7 +192,19 @@ impl Coder {
             Compression::Lz4 => lz4::restore(encoded, len, out),
             #[cfg(feature = "zstd")]
             Compression::Zstd => self.zstd.restore(dictionary, encoded, len, out),
-            #[cfg(not(all(feature = "lz4", feature = "zstd")))]
+            #[cfg(feature = "snappy")]
+            Compression::Snappy => snappy::restore(encoded, len, out),
+            #[cfg(feature = "deflate")]
+            Compression::Deflate => self.deflate.restore(encoded, len, out),
+            #[cfg(feature = "brotli")]
+            Compression::Brotli => self.brotli.restore(encoded, len, out),
+            #[cfg(not(all(
+                feature = "lz4",
+                feature = "zstd",
+                feature = "snappy",
+                feature = "deflate",
+                feature = "brotli"
+            )))]
             _ => Err(NOT_BUILT),
         }
     }
@@ -155,7 +221,19 @@ pub fn decoded_len(how: Compression, encoded: &[u8]) -> Result<usize> {
         Compression::Lz4 => lz4::decoded_len(encoded),
         #[cfg(feature = "zstd")]
         Compression::Zstd => zstd::decoded_len(encoded),
-        #[cfg(not(all(feature = "lz4", feature = "zstd")))]
+        #[cfg(feature = "snappy")]
+        Compression::Snappy => snappy::decoded_len(encoded),
+        #[cfg(feature = "deflate")]
+        Compression::Deflate => deflate::decoded_len(encoded),
+        #[cfg(feature = "brotli")]
+        Compression::Brotli => brotli::decoded_len(encoded),
+        #[cfg(not(all(
+            feature = "lz4",
+            feature = "zstd",
+            feature = "snappy",
+            feature = "deflate",
+            feature = "brotli"
+        )))]
         _ => Err(NOT_BUILT),
     }
 }
@@ -167,5 +245,8 @@ pub const fn is_built(how: Compression) -> bool {
         Compression::None => true,
         Compression::Lz4 => cfg!(feature = "lz4"),
         Compression::Zstd => cfg!(feature = "zstd"),
+        Compression::Snappy => cfg!(feature = "snappy"),
+        Compression::Deflate => cfg!(feature = "deflate"),
+        Compression::Brotli => cfg!(feature = "brotli"),
     }
 }

@@ -14,11 +14,22 @@ struct Counting;
 
 thread_local! {
     static ALLOCATED: Cell<usize> = const { Cell::new(0) };
+    /// What is allocated and not yet given back, and the most that it was.
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
 fn count(bytes: usize) {
     // A thread that is ending has no counter any more, and no test that looks at it.
     let _ = ALLOCATED.try_with(|allocated| allocated.set(allocated.get() + bytes));
+    count_live(bytes as isize);
+}
+
+fn count_live(bytes: isize) {
+    let _ = LIVE.try_with(|live| {
+        live.set(live.get() + bytes);
+        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(live.get())));
+    });
 }
 
 // SAFETY: every call is passed to the system allocator with the caller's own arguments.
@@ -36,12 +47,15 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        count_live(-(layout.size() as isize));
         // SAFETY: `block` came from `System` through one of the methods here.
         unsafe { System.dealloc(block, layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // Old and new block may exist at once.
         count(new_size);
+        count_live(-(layout.size() as isize));
         // SAFETY: as above.
         unsafe { System.realloc(block, layout, new_size) }
     }
@@ -51,10 +65,18 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// The bytes that this thread allocates while `work` runs.
-fn allocated<T>(work: impl FnOnce() -> T) -> (usize, T) {
+pub(crate) fn allocated<T>(work: impl FnOnce() -> T) -> (usize, T) {
     let before = ALLOCATED.get();
     let result = work();
     (ALLOCATED.get() - before, result)
+}
+
+/// The most bytes that are in use at once while `work` runs, beyond those that were before.
+pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    let before = LIVE.get();
+    PEAK.set(before);
+    let result = work();
+    (usize::try_from(PEAK.get() - before).unwrap_or_default(), result)
 }
 
 fn sealed(payload: &[u8], compress: Compress) -> Bytes {
@@ -101,6 +123,7 @@ fn opening_allocates_nothing_for_a_plain_payload() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "lz4"), ignore = "needs LZ4")]
 fn decompression_allocates_exactly_the_payload() {
     let envelope = sealed(&[1; 100_000], Compress::Always);
     let (bytes, opened) = allocated(|| open(&envelope, b"key", Limits::default()).unwrap());
@@ -109,6 +132,7 @@ fn decompression_allocates_exactly_the_payload() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "lz4"), ignore = "needs LZ4")]
 fn a_bomb_costs_nothing() {
     // A sound envelope of 64 MiB of zeros in about 256 KiB, opened by one who expects at most 1 MiB.
     let bomb = sealed(&vec![0; 64 << 20], Compress::Always);

@@ -1,8 +1,9 @@
 //! What an envelope promises, tried from outside.
 
 mod allocation;
-#[cfg(all(feature = "lz4", feature = "zstd"))]
 mod codec;
+#[cfg(feature = "crypt")]
+mod crypt;
 mod damage;
 mod drawing;
 mod fixture;

@@ -48,6 +48,11 @@ fn every_error_says_what_to_do() {
         (Error::KeyMismatch, "discard"),
         (Error::Encrypted, "a key that can decrypt"),
         (Error::Compression("why"), "why; discard"),
+        (Error::MissingKey(3), "key number 3, which is not given; add it"),
+        (Error::WrongKey(3), "key number 3 is not the one"),
+        (Error::Unauthentic, "discard"),
+        (Error::NonceReuse, "begin a new segment"),
+        (Error::NoRandomness, "check that"),
         (Error::Malformed("why"), "why"),
     ] {
         assert!(error.to_string().contains(advice), "{error}");
@@ -55,6 +60,7 @@ fn every_error_says_what_to_do() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "lz4"), ignore = "needs LZ4")]
 fn a_payload_beyond_the_limit_is_neither_written_nor_read() {
     let limits = Limits { payload: 100 };
     let refused = Error::TooLong { what: "payload", limit: 100 };

@@ -46,7 +46,7 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
 fn compress() -> impl Strategy<Value = Compress> {
     prop_oneof![
         Just(Compress::Never),
-        Just(Compress::Always),
+        Just(if cfg!(feature = "lz4") { Compress::Always } else { Compress::Never }),
         (0_usize..1000).prop_map(|min_size| Compress::Auto { min_size })
     ]
 }
@@ -114,6 +114,7 @@ fn a_tombstone_says_so_at_a_glance_and_carries_its_floor() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "lz4"), ignore = "needs LZ4")]
 fn repetition_is_compressed_and_noise_is_not() {
     let auto = Compress::Auto { min_size: 64 };
     let compression = |payload: &[u8]| {
