@@ -68,7 +68,11 @@ const KINDS: u64 = 8;
 
 fn options(number: u64) -> Options {
     let modes = Mode::ALL.len() as u64;
-    Options { mode: Mode::ALL[(number % modes) as usize], cache: number % KINDS >= modes }
+    Options {
+        mode: Mode::ALL[(number % modes) as usize],
+        cache: number % KINDS >= modes,
+        sealed: number % 3 == 1,
+    }
 }
 
 /// What a thread of the child does: the same for both who know the seed.
@@ -379,8 +383,7 @@ fn deaths_at(name: &str, first: u64, wanted: u64) -> u64 {
             // A cache evicts once it is full.
             let actions = if name.starts_with("evict") { 1000 } else { 250 };
             let point = Some((*point, visit));
-            let order =
-                Order { folder: folder.path(), seed, number, begin_ms, point, actions, life: HUNG };
+            let order = Order { folder: folder.path(), seed, number, begin_ms, point, actions, life: HUNG };
             let (then, end) = life(&order, &left.view).unwrap_or_else(|error| {
                 panic!("{name}, visit {visit}, seed {seed}, {:?}: {error}", options(round))
             });
