@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use terrace_disk::io::sim::{Chance, Moment, Op, SimDisk};
+use terrace_disk::io::sim::{Chance, Moment, Op};
 
 use super::budget;
 use super::history::View;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use terrace_disk::io::sim::{Chance, Failure, Op, SimDisk};
+use terrace_disk::io::sim::{Chance, Failure, Op};
 
 use super::budget;
 use super::history::View;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use terrace_disk::io::sim::{Chance, EIO, ENOSPC, EROFS, Failure, Op, SimDisk};
+use terrace_disk::io::sim::{Chance, EIO, ENOSPC, EROFS, Failure, Op};
 
 use super::budget;
 use super::history::{Promise, View};

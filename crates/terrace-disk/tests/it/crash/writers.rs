@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use terrace_disk::io::sim::{Chance, Op, SimDisk};
+use terrace_disk::io::sim::{Chance, Op};
 
 use super::budget;
 use super::history::{History, Kept, Promise, View};
