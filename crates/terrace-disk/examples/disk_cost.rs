@@ -183,6 +183,7 @@ fn main() {
     case("1 KiB, text, adaptive", 1024, text, Compression::Adaptive, entries / 4);
     case("1 KiB, incompressible, adaptive", 1024, random, Compression::Adaptive, entries / 4);
     case("100 B, text, none", 100, text, Compression::None, entries);
+    case("16 B, four times as many", 16, random, Compression::None, entries * 4);
     case("10 KiB, incompressible, none", 10_240, random, Compression::None, entries / 10);
 
     let path = folder("batches");

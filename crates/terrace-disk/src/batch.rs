@@ -10,11 +10,12 @@ use crate::codec::with_workspace;
 use crate::control::{Control, Floor};
 use crate::error::{Error, Result};
 use crate::index::{Hash, Slot};
+use crate::lookup::Old;
 use crate::point::point;
 use crate::record::{Coded, Draft, Head, Kind, Location};
 use crate::shared::Shared;
 use crate::tally::Tally;
-use crate::write::{Delete, Deleted, Old, Put, Written, check_delete, check_put, given, tally_of, tombstone};
+use crate::write::{Delete, Deleted, Put, Written, check_delete, check_put, given, tally_of, tombstone};
 use crate::writer::{Purpose, Writer};
 
 /// One write of a batch.

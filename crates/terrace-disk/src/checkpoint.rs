@@ -136,10 +136,11 @@ impl Loaded {
         if reader.u32().ok()? != FORMAT || reader.u64().ok()? != store {
             return None;
         }
-        let head = Head::parse(part(&mut reader)?).ok()?;
+        let mut chain = 0;
+        let head = Head::parse(part(&mut reader, &mut chain)?).ok()?;
         let mut shards = Vec::with_capacity(SHARDS);
         for _ in 0..SHARDS {
-            let shard = part(&mut reader)?;
+            let shard = part(&mut reader, &mut chain)?;
             if shard.len() % 16 != 0 {
                 return None;
             }
@@ -179,18 +180,22 @@ fn table(bytes: &[u8], known: &impl Fn(u16) -> bool) -> Table {
     Table::load(slots(), slots().count())
 }
 
-/// A part of the file: length, checksum, bytes.
-fn append_part(bytes: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-    out.extend_from_slice(&crc32c::crc32c(bytes).to_le_bytes());
+/// Appends a part of the file: length, checksum, bytes. Each checksum continues the one before, so a part that checks
+/// stands where it belongs, in the snapshot it belongs to, and none is left out.
+fn append_part(bytes: &[u8], chain: &mut u32, out: &mut Vec<u8>) {
+    let len = (bytes.len() as u64).to_le_bytes();
+    *chain = crc32c::crc32c_append(crc32c::crc32c_append(!*chain, &len), bytes);
+    out.extend_from_slice(&len);
+    out.extend_from_slice(&chain.to_le_bytes());
     out.extend_from_slice(bytes);
 }
 
-fn part<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
-    let len = usize::try_from(reader.u64().ok()?).ok()?;
+fn part<'a>(reader: &mut Reader<'a>, chain: &mut u32) -> Option<&'a [u8]> {
+    let len = reader.u64().ok()?;
     let crc = reader.u32().ok()?;
-    let bytes = reader.bytes(len).ok()?;
-    (crc32c::crc32c(bytes) == crc).then_some(bytes)
+    let bytes = reader.bytes(usize::try_from(len).ok()?).ok()?;
+    *chain = crc32c::crc32c_append(crc32c::crc32c_append(!*chain, &len.to_le_bytes()), bytes);
+    (*chain == crc).then_some(bytes)
 }
 
 /// The name of a snapshot.
@@ -263,7 +268,8 @@ impl Shared {
         out.extend_from_slice(&self.mark.store.to_le_bytes());
         let mut bytes = Vec::new();
         head.append(&mut bytes);
-        append_part(&bytes, &mut out);
+        let mut chain = 0;
+        append_part(&bytes, &mut chain, &mut out);
         let mut at = 0;
         for shard in 0..SHARDS {
             let bytes = {
@@ -271,7 +277,7 @@ impl Shared {
                 let dump = writer.dump.as_mut();
                 dump.map(|dump| dump.take(shard, &self.index)).unwrap_or_default()
             };
-            append_part(&bytes, &mut out);
+            append_part(&bytes, &mut chain, &mut out);
             if out.len() > 1 << 20 || shard + 1 == SHARDS {
                 file.write_all_at(&out, at).map_err(Error::io("write", name))?;
                 at += out.len() as u64;
@@ -321,8 +327,9 @@ mod tests {
         out.extend_from_slice(&6_u64.to_le_bytes());
         let mut bytes = Vec::new();
         head.append(&mut bytes);
-        append_part(&bytes, &mut out);
-        (0..SHARDS).for_each(|shard| append_part(&dump(&index.read(shard)), &mut out));
+        let mut chain = 0;
+        append_part(&bytes, &mut chain, &mut out);
+        (0..SHARDS).for_each(|shard| append_part(&dump(&index.read(shard)), &mut chain, &mut out));
         let loaded = Loaded::parse(&out, 6).unwrap();
         assert_eq!(loaded.head, head);
         let again = Index::new(1);

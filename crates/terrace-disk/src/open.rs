@@ -22,8 +22,9 @@ use crate::order::Orders;
 use crate::point::point;
 use crate::recover::Recovery;
 use crate::report::OpenReport;
+use crate::roll::random_bytes;
 use crate::shared::{Segments, Shared};
-use crate::writer::{Writer, random_bytes};
+use crate::writer::Writer;
 
 /// A whole file.
 pub(crate) fn read_file(io: &dyn Io, name: &str) -> Result<Vec<u8>> {

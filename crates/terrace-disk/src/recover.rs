@@ -19,10 +19,11 @@ use crate::point::point;
 use crate::record::Kind;
 use crate::replay::{Contents, Item, Part, manifest_of};
 use crate::report::{Damage, OpenReport};
+use crate::roll::SPARE;
 use crate::scan::{End, Step, any_record, walk};
 use crate::segment::{Parts, Segment};
 use crate::shared::Shared;
-use crate::writer::{SPARE, Writer};
+use crate::writer::Writer;
 
 /// A recovery in progress.
 pub(crate) struct Recovery<'a> {

@@ -16,13 +16,14 @@ use crate::error::{Error, Result};
 use crate::header::segment_name;
 use crate::horizon::Horizon;
 use crate::index::{Hash, SHARDS, Slot};
+use crate::lookup::Old;
 use crate::read::{check, version_of};
 use crate::record::{Head, Kind, Location, Record, split, unseal};
 use crate::report::{Damage, OpenReport};
 use crate::scan::{End, Ended, Step, walk};
 use crate::segment::Segment;
 use crate::shared::Shared;
-use crate::write::{Old, tally_of};
+use crate::write::tally_of;
 use crate::writer::Writer;
 
 /// A record as far as the index cares.

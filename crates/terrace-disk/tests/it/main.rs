@@ -5,3 +5,4 @@ mod crash;
 mod folder;
 mod model;
 mod store;
+mod threads;

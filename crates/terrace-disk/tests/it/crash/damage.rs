@@ -10,17 +10,17 @@ use terrace_disk::io::sim::{Chance, SimDisk};
 
 use super::budget;
 use super::history::{Key, Value};
-use super::run::Run;
+use super::run::{Run, fresh};
 use super::store::{Mode, Options, Store};
 use super::workload::Mix;
 
-const OPTIONS: Options = Options { mode: Mode::Always, cache: false };
+const OPTIONS: Options = Options { mode: Mode::Always, cache: false, sealed: false };
 const MIX: Mix = Mix { keys: 16, largest: 900, ..Mix::STORE };
 /// The file without which nothing says that the folder is a log: damage there is refused in words.
 const MARK: &str = "terrace-disk";
 /// Where a segment's header says which version its first byte stands for.
 const BASE: std::ops::Range<usize> = 32..40;
-const HEADER: u64 = 96;
+const HEADER: u64 = 100;
 
 /// A store that was closed or killed, and what it held.
 struct Sound {
@@ -52,7 +52,7 @@ enum Kind {
 
 impl Sound {
     fn new(seed: u64, actions: usize, closed: bool) -> Self {
-        let original = SimDisk::new(seed);
+        let original = fresh(seed);
         let mut run = Run::new(Arc::new(original.clone()), OPTIONS, MIX, seed);
         run.open().expect("it opens");
         for _ in 0..actions {

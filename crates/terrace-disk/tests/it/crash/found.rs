@@ -21,7 +21,7 @@ fn a_lone_record_behind_a_damaged_list_is_not_dropped_in_silence() {
     let disk = SimDisk::new(1);
     put(&open(&disk), b"key", b"value").unwrap();
     // Behind the header stands the list.
-    for at in 96..110 {
+    for at in 100..114 {
         let damaged = disk.kill();
         damaged.damage("00000001.seg", at, |byte| byte ^ 1);
         let config = Config { segment_bytes: Some(64 << 10), ..Config::store() };

@@ -7,11 +7,11 @@ use terrace_disk::io::sim::{Chance, SimDisk};
 use super::budget;
 use super::history::{Promise, View};
 use super::judge::{Case, Drive};
-use super::run::Run;
+use super::run::{Run, fresh};
 use super::store::{Mode, Options, Outcome};
 use super::workload::{Action, Mix};
 
-const OPTIONS: Options = Options { mode: Mode::Always, cache: false };
+const OPTIONS: Options = Options { mode: Mode::Always, cache: false, sealed: false };
 /// Not more than so many puts until the disk must be full.
 const PUTS: usize = 4000;
 
@@ -54,7 +54,7 @@ fn judge(run: &Run, disk: &SimDisk, chance: &mut Chance) -> Result<(), String> {
 }
 
 fn fill_and_free(seed: u64, budget: u64) -> Result<usize, String> {
-    let disk = SimDisk::new(seed);
+    let disk = fresh(seed);
     disk.set_budget(Some(budget));
     let mut chance = Chance::new(seed ^ budget);
     let mut run = Run::new(Arc::new(disk.clone()), OPTIONS, Mix::STORE, seed);

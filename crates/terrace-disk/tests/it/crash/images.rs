@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use terrace_disk::io::sim::{Chance, Moment, Op, SimDisk};
+use terrace_disk::io::sim::{Chance, Moment, Op};
 
 use super::budget;
 use super::history::View;
 use super::judge::{Case, Drive};
-use super::run::{Run, all_options};
+use super::run::{Run, all_options, fresh};
 use super::store::Options;
 use super::workload::Mix;
 
@@ -29,11 +29,17 @@ fn images_of(run: &Run, moment: &Moment, chance: &mut Chance) -> Result<u64, Str
     Ok(images)
 }
 
+/// Every other life fills many segments, so that compaction and eviction have more to choose from.
+fn mix(seed: u64, options: Options) -> Mix {
+    let largest = if seed.is_multiple_of(2) { 60_000 } else { Mix::STORE.largest };
+    Mix { evict: options.cache, largest, ..Mix::STORE }
+}
+
 /// One life of a store of some hundred actions, with cuts all along.
 fn life(seed: u64, options: Options, images: &mut u64) -> Result<(), String> {
     let mut chance = Chance::new(seed ^ 0x00c0_ffee);
-    let disk = SimDisk::new(seed);
-    let mut run = Run::new(Arc::new(disk.clone()), options, Mix { evict: options.cache, ..Mix::STORE }, seed);
+    let disk = fresh(seed);
+    let mut run = Run::new(Arc::new(disk.clone()), options, mix(seed, options), seed);
     // Where syncs are rare, cuts between them tell more.
     let ops: &[Op] = if options.mode.is_durable() { Op::SYNCS } else { Op::CHANGES };
     disk.watch(ops, run.history.clock());

@@ -68,7 +68,11 @@ const KINDS: u64 = 8;
 
 fn options(number: u64) -> Options {
     let modes = Mode::ALL.len() as u64;
-    Options { mode: Mode::ALL[(number % modes) as usize], cache: number % KINDS >= modes }
+    Options {
+        mode: Mode::ALL[(number % modes) as usize],
+        cache: number % KINDS >= modes,
+        sealed: number % 3 == 1,
+    }
 }
 
 /// What a thread of the child does: the same for both who know the seed.

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use terrace_disk::io::sim::{Chance, Failure, Op, SimDisk};
+use terrace_disk::io::sim::{Chance, Failure, Op};
 
 use super::budget;
 use super::history::View;
 use super::judge::{Case, Drive};
-use super::run::{Run, all_options};
+use super::run::{Run, all_options, fresh};
 use super::store::Options;
 use super::workload::Mix;
 
@@ -18,7 +18,7 @@ const ACTIONS: usize = 60;
 
 /// One life with a lie in it. False if the store never came to it.
 fn life(seed: u64, options: Options, lie: Failure, after: u64) -> Result<bool, String> {
-    let disk = SimDisk::new(seed ^ after);
+    let disk = fresh(seed ^ after);
     let mut chance = Chance::new(seed ^ after);
     let mut run = Run::new(Arc::new(disk.clone()), options, Mix { evict: options.cache, ..Mix::STORE }, seed);
     disk.fail(&[Op::Sync], after, lie, false);

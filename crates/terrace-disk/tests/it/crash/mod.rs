@@ -3,6 +3,8 @@
 //! How much is done is set by the environment (see `budget`); a failure prints the seed and how to run it again.
 
 mod budget;
+#[cfg(feature = "crypt")]
+mod ciphertext;
 mod damage;
 mod found;
 mod full;

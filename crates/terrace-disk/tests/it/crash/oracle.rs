@@ -110,7 +110,7 @@ fn wrong_bytes_foreign_keys_and_wrong_deadlines_are_noticed() {
     check(View::new(), 49).expect_err("it was lost");
     check(one(sound.clone()), 50).expect_err("it has expired and is shown");
     check(one(Found { expires_ms: None, ..sound.clone() }), 49).expect_err("it would live for ever");
-    check(one(Found { bytes: vec![1], ..sound.clone() }), 49).expect_err("these bytes are wrong");
+    check(one(Found { bytes: vec![1], ..sound }), 49).expect_err("these bytes are wrong");
     check(one(Found { version: 8, ..sound.clone() }), 49).expect_err("the version is another");
     check(View::from([(key(2), sound)]), 49).expect_err("this key was never written");
 }

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use terrace_disk::io::sim::{Chance, EIO, ENOSPC, EROFS, Failure, Op, SimDisk};
+use terrace_disk::io::sim::{Chance, EIO, ENOSPC, EROFS, Failure, Op};
 
 use super::budget;
 use super::history::{Promise, View};
 use super::judge::{Case, Drive};
-use super::run::{Run, all_options};
+use super::run::{Run, all_options, fresh};
 use super::store::Options;
 use super::workload::Mix;
 
@@ -45,7 +45,7 @@ fn mix(options: Options) -> Mix {
 
 /// Runs the workload with a failure in waiting, cuts the power and judges. False if it was never met.
 fn place(seed: u64, options: Options, fault: Fault, after: u64) -> Result<bool, String> {
-    let disk = SimDisk::new(seed ^ after);
+    let disk = fresh(seed ^ after);
     let mut chance = Chance::new(seed.wrapping_add(after));
     let mut run = Run::new(Arc::new(disk.clone()), options, mix(options), seed);
     disk.fail(fault.ops, after, fault.failure, fault.forever);

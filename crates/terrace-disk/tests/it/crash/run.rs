@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use terrace_disk::io::Io;
+use terrace_disk::io::sim::SimDisk;
 
 use super::history::{History, Kept, Key, Promise, Value};
 use super::store::{Mode, Options, Outcome, Store};
@@ -113,7 +114,28 @@ impl Run {
     }
 }
 
-/// Each durability once as a store and once as a cache.
+/// Each durability once as a store and once as a cache, one of the two encrypted.
 pub(crate) fn all_options() -> impl Iterator<Item = Options> {
-    Mode::ALL.into_iter().flat_map(|mode| [false, true].map(|cache| Options { mode, cache }))
+    Mode::ALL.into_iter().flat_map(|mode| {
+        [false, true].map(|cache| Options {
+            mode,
+            cache,
+            sealed: cache == matches!(mode, Mode::Always | Mode::Never),
+        })
+    })
+}
+
+/// A disk on which a log was begun, with what the engine would have drawn by lot: so the same seed leaves the same
+/// bytes. One disk in eight is empty.
+pub(crate) fn fresh(seed: u64) -> SimDisk {
+    let disk = SimDisk::new(seed);
+    if !seed.is_multiple_of(8) {
+        let mut mark = b"terrlog\n".to_vec();
+        mark.extend(1_u32.to_le_bytes());
+        mark.extend(0x5eed_u64.to_le_bytes());
+        mark.extend(seed.to_le_bytes());
+        mark.extend(crc32c::crc32c(&mark).to_le_bytes());
+        disk.put_file("terrace-disk", &mark);
+    }
+    disk
 }

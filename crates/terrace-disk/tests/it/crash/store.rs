@@ -43,9 +43,32 @@ impl Mode {
 pub(crate) struct Options {
     pub(crate) mode: Mode,
     pub(crate) cache: bool,
+    /// Encrypted, where that is built in.
+    pub(crate) sealed: bool,
+}
+
+/// The key of every encrypted store of these tests.
+#[cfg(feature = "crypt")]
+fn keys() -> Arc<terrace_envelope::crypt::Keyring> {
+    use terrace_envelope::crypt::{Algorithm, Key, Keyring, Secret};
+    Arc::new(Keyring::new(Key::new(1, Algorithm::default(), Secret::new(&[7; 32]))))
 }
 
 impl Options {
+    #[cfg(feature = "crypt")]
+    fn open(self, io: Arc<dyn Io>, now_ms: u64) -> Result<(Disk, OpenReport), Error> {
+        if self.sealed {
+            Disk::open_encrypted(io, self.config(), keys(), now_ms)
+        } else {
+            Disk::open(io, self.config(), now_ms)
+        }
+    }
+
+    #[cfg(not(feature = "crypt"))]
+    fn open(self, io: Arc<dyn Io>, now_ms: u64) -> Result<(Disk, OpenReport), Error> {
+        Disk::open(io, self.config(), now_ms)
+    }
+
     /// Small segments, so that a short life has many of them.
     fn config(self) -> Config {
         let base = if self.cache { Config::cache(1 << 20) } else { Config::store() };
@@ -113,7 +136,7 @@ fn deleted(deleted: Deleted) -> Outcome {
 
 impl Store {
     pub(crate) fn open(io: Arc<dyn Io>, options: Options, now_ms: u64) -> Result<Self, String> {
-        let (disk, report) = Disk::open(io, options.config(), now_ms).map_err(|error| error.to_string())?;
+        let (disk, report) = options.open(io, now_ms).map_err(|error| error.to_string())?;
         Ok(Self { disk, report, pinned: Mutex::default() })
     }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use terrace_disk::io::sim::{Chance, Op, SimDisk};
+use terrace_disk::io::sim::{Chance, Op};
 
 use super::budget;
 use super::history::{History, Kept, Promise, View};
 use super::judge::{Case, Drive};
-use super::run::writes;
+use super::run::{fresh, writes};
 use super::store::{Mode, Options, Outcome, Store};
 use super::workload::{Action, BEGIN_MS, Mix, Workload};
 
@@ -53,8 +53,8 @@ fn own(view: &View, writer: u64) -> View {
 }
 
 fn life(seed: u64, mode: Mode, images: &mut u64) -> Result<(), String> {
-    let options = Options { mode, cache: false };
-    let (disk, clock) = (SimDisk::new(seed), Arc::default());
+    let options = Options { mode, cache: false, sealed: false };
+    let (disk, clock) = (fresh(seed), Arc::default());
     disk.watch(Op::SYNCS, &clock);
     let store = Store::open(Arc::new(disk.clone()), options, BEGIN_MS)?;
     let parts: Vec<Result<(History, u64), String>> = std::thread::scope(|scope| {
