@@ -386,7 +386,10 @@ impl Disk {
             return Ok(());
         }
         let closed = self.settle();
+        // Whoever still removes files is waited for before others may open the folder.
+        let writer = shared.writer.lock();
         shared.closed.store(true, Ordering::Release);
+        drop(writer);
         shared.lock.lock().take();
         closed
     }

@@ -239,7 +239,12 @@ impl Recovery<'_> {
             }
             point("open.before_remove_leftover");
             let name = segment_name(id);
-            self.shared.io.remove(&name).map_err(Error::io("remove", &name))?;
+            match self.shared.io.remove(&name) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", &name)(error));
+                }
+                _ => {}
+            }
             self.found.sound.remove(&id);
             self.found.unreadable.remove(&id);
         }

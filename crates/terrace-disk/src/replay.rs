@@ -221,16 +221,12 @@ impl Shared {
             writer.tallies.subtract(old.place.slot, old.group, old.tally);
         }
         let place = crate::index::Place { slot: segment.slot, offset };
-        let mut slot =
-            Slot::new(hash.tag(), place, len as usize, head.expires_ms, head.kind == Kind::Tombstone);
-        let over = segment.is_over(head.expires_ms, now);
-        let mut gone = over || (head.kind == Kind::Put && self.floors.bury(head.group, version));
-        if head.kind == Kind::Put && over {
-            // It leaves a floor, as if it had been swept in time.
-            let until = self.floor_deadline(head.expires_ms.unwrap_or(0));
-            slot = slot.as_floor(until);
-            gone = until <= now;
-        }
+        let slot = Slot::new(hash.tag(), place, len as usize, head.expires_ms, head.kind == Kind::Tombstone);
+        let gone = match head.kind {
+            // What has expired counts until it is swept, as it did before.
+            Kind::Put => self.floors.bury(head.group, version),
+            _ => segment.is_over(head.expires_ms, now),
+        };
         let mut table = self.index.write(hash.shard());
         let position = old.and_then(|old| table.find(hash.tag(), old.place)).map(|(position, _)| position);
         match (position, gone) {
@@ -239,7 +235,7 @@ impl Shared {
             (None, false) => table.insert(slot),
             (None, true) => {}
         }
-        if head.kind == Kind::Put && !gone && !over {
+        if head.kind == Kind::Put && !gone {
             writer.tallies.add(segment.slot, head.group, tally_of(&head, len as usize));
         }
         Ok(())

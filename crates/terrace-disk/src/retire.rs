@@ -5,6 +5,7 @@
 //! follow in later ones, or a file that the note says to ignore. A snapshot postpones the last step.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::codec::Workspace;
 use crate::control::Control;
@@ -39,7 +40,8 @@ impl Shared {
 
     /// Removes the files of retired segments as far as that is on the disk, and no snapshot reads them.
     pub(crate) fn release_doomed(&self, writer: &mut Writer) -> Result<()> {
-        if writer.doomed.is_empty() || self.has_snapshots() {
+        // After a close the files may be another's; the next opening removes them.
+        if writer.doomed.is_empty() || self.has_snapshots() || self.closed.load(Ordering::Acquire) {
             return Ok(());
         }
         let synced = self.commit.synced();
