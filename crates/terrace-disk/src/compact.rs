@@ -189,14 +189,8 @@ impl Shared {
             let needed = may_resurrect && self.has_older(writer, origin, segment.id);
             return if needed { self.leave_tombstone(writer, segment, *offset, true, now) } else { Ok(0) };
         };
-        let expired = !slot.is_tombstone() && head.expires_ms.is_some_and(|at| at <= now);
+        // An entry whose time is over counts until a sweep has seen it, and is carried along until then.
         let floor_over = slot.is_tombstone() && slot.is_over(self.floor_time(now));
-        if expired {
-            self.expire(writer, *hash, slot, segment, head, now);
-            let floor = self.index.read(hash.shard()).find(hash.tag(), place).map(|(_, slot)| slot);
-            let Some(floor) = floor else { return Ok(0) };
-            return with_workspace(|workspace| self.copy_slot(writer, *hash, floor, now, workspace));
-        }
         if !floor_over {
             return with_workspace(|workspace| self.copy_slot(writer, *hash, slot, now, workspace));
         }

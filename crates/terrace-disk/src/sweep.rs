@@ -63,6 +63,7 @@ impl Shared {
             self.begin(&mut writer, 64, Purpose::Reserve, now)?;
             let note = Control::Swept { now_ms: now };
             let appended = self.append_control(&mut writer, &note, Head::new(Kind::Control))?;
+            self.flush(&mut writer)?;
             self.horizons.note(Horizon { at: appended.location, now_ms: now });
             point("sweep.after_record");
         }
