@@ -91,9 +91,8 @@ impl Shared {
         }
         for slot in due {
             let time = if slot.is_tombstone() { self.floor_time(now) } else { now };
-            match self.sweep_slot(writer, shard, slot, time, swept)? {
-                Some(later) => earliest = earliest.min(later),
-                None => {}
+            if let Some(later) = self.sweep_slot(writer, shard, slot, time, swept)? {
+                earliest = earliest.min(later);
             }
         }
         self.index.write(shard).set_earliest(earliest);
