@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use terrace_backends::disk::{DiskConfig, DiskStore};
-use terrace_store::capability::List;
 use terrace_store::conformance::{self, Subject};
 use terrace_store::fakes::FrozenClock;
 use terrace_store::store::FLOOR_RETENTION;
@@ -90,7 +89,7 @@ impl Subject for Disk {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_keeps_the_contract_when_synced_at_intervals() {
-    println!("{}", conformance::all(&Disk::of(|path| DiskConfig::new(path))).await);
+    println!("{}", conformance::all(&Disk::of(DiskConfig::new)).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
