@@ -23,6 +23,10 @@ const SCHEMES: &[(&str, Open)] = &[
     ("memory", |url, clock, _| {
         Ok(Arc::new(crate::memory::MemoryStore::open(crate::memory::MemoryConfig::from_url(url)?, clock)?))
     }),
+    #[cfg(feature = "disk")]
+    ("disk", |url, clock, spawn| {
+        Ok(Arc::new(crate::disk::DiskStore::open(crate::disk::DiskConfig::from_url(url)?, clock, spawn)?))
+    }),
     #[cfg(feature = "fjall")]
     ("fjall", |url, clock, spawn| {
         Ok(Arc::new(crate::fjall::FjallStore::open(crate::fjall::FjallConfig::from_url(url)?, clock, spawn)?))

@@ -1,12 +1,12 @@
 //! What a store's URL says: `scheme:path?name=value&name=value`.
 
-#[cfg(any(feature = "fs", feature = "fjall"))]
+#[cfg(any(feature = "fs", feature = "disk", feature = "fjall"))]
 use std::path::PathBuf;
 use std::str::FromStr;
-#[cfg(any(feature = "fs", feature = "fjall"))]
+#[cfg(any(feature = "fs", feature = "disk", feature = "fjall"))]
 use std::time::Duration;
 
-#[cfg(any(feature = "fs", feature = "fjall"))]
+#[cfg(any(feature = "fs", feature = "disk", feature = "fjall"))]
 use terrace_store::Durability;
 use terrace_store::{Error, ErrorKind, Result};
 
@@ -43,7 +43,7 @@ impl Url {
     }
 
     /// The path it names.
-    #[cfg(any(feature = "fs", feature = "fjall"))]
+    #[cfg(any(feature = "fs", feature = "disk", feature = "fjall"))]
     pub(crate) fn path(&self) -> Result<PathBuf> {
         if self.path.is_empty() {
             return Err(refused(format!("`{}:` needs a path, such as {0}:/var/lib/terrace", self.scheme)));
@@ -76,7 +76,7 @@ impl Url {
     }
 
     /// The options `durability`, `interval_ms` and `group_ms`.
-    #[cfg(any(feature = "fs", feature = "fjall"))]
+    #[cfg(any(feature = "fs", feature = "disk", feature = "fjall"))]
     pub(crate) fn durability(&mut self, default: Durability) -> Result<Durability> {
         let interval = self.number("interval_ms")?.map(Duration::from_millis);
         let group = self.number("group_ms")?.map(Duration::from_millis);
@@ -143,7 +143,7 @@ fn decode(text: &str) -> Result<String> {
     String::from_utf8(out).map_err(|_| refused(format!("`{text}` is not UTF-8")))
 }
 
-#[cfg(all(test, any(feature = "fs", feature = "fjall")))]
+#[cfg(all(test, any(feature = "fs", feature = "disk", feature = "fjall")))]
 mod tests {
     use super::*;
 

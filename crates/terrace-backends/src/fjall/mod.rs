@@ -23,7 +23,6 @@
 
 mod capability;
 mod config;
-mod durability;
 mod engine;
 mod error;
 mod list;
@@ -49,8 +48,8 @@ use terrace_store::{
     Result, Spawn, Store, Swept, Tasks, Version, Versions, Written,
 };
 
+use crate::progress::unknown;
 pub use config::FjallConfig;
-use durability::unknown;
 use engine::Engine;
 use shared::Shared;
 

@@ -16,13 +16,13 @@ use terrace_store::{
 };
 
 use super::NAME;
-use super::durability::{Journal, Progress, synced, unknown};
 use super::engine::Engine;
 use super::error::ends_writing;
 use super::list::{Source, first_row};
 use super::row;
 use super::rows::{Rows, lookup};
 use super::write::Now;
+use crate::progress::{Journal, Progress, synced, unknown};
 use crate::record::{self, Record};
 
 /// What is shared.

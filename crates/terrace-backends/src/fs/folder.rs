@@ -39,6 +39,12 @@ pub(super) struct Folder {
     lock: Mutex<Option<File>>,
 }
 
+impl Drop for Folder {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
 impl Folder {
     /// Makes the folder if need be, takes it for this process, and clears away what a crash left half done.
     ///
@@ -74,7 +80,11 @@ impl Folder {
 
     /// Lets others open the folder.
     pub(super) fn release(&self) {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(file) = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Closing the file would leave the lock to a child that was forked just now and has not begun its own
+            // program yet. What fails is undone when the last copy is closed.
+            let _ = file.unlock();
+        }
     }
 
     /// The path of one of the files beside `objects`.

@@ -1,5 +1,7 @@
 //! Every backend against the contract, and each against its own promises.
 
+#[cfg(feature = "disk")]
+mod disk;
 #[cfg(feature = "fjall")]
 mod fjall;
 #[cfg(feature = "fjall")]

@@ -53,8 +53,9 @@ fn crates_know_only_what_stands_below_them() {
     let may: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("terrace-store", &[][..]),
         ("terrace-memory", &["terrace-envelope"]),
+        ("terrace-disk", &["terrace-envelope"]),
         ("terrace-envelope", &[]),
-        ("terrace-backends", &["terrace-store", "terrace-envelope", "terrace-memory"]),
+        ("terrace-backends", &["terrace-store", "terrace-envelope", "terrace-memory", "terrace-disk"]),
         ("terrace-tiers", &["terrace-store", "terrace-envelope", "terrace-memory"]),
         (
             "terrace",

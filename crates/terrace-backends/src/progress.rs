@@ -1,6 +1,6 @@
 //! How far writes have got on their way to the disk, and who waits for it.
 //!
-//! A write goes into fjall's journal buffer, from there with write(2) to the operating system, and from there
+//! A write goes into a buffer of the engine, from there with write(2) to the operating system, and from there
 //! with fsync to the disk. Each write takes a ticket, and each step remembers the highest ticket it has covered,
 //! so that nobody does again what another has done for him. Writers who wait for an fsync share it: the first
 //! starts a task that leads, the others wait for it, and what is written while it syncs is covered by the next.
@@ -14,7 +14,7 @@ use terrace_store::spawn::offload;
 use terrace_store::{Clock, Error, ErrorKind, Result, Tasks};
 
 /// Does the two steps. Implemented by the store; both may be called by any thread at any time.
-pub(super) trait Journal: Send + Sync + 'static {
+pub(crate) trait Journal: Send + Sync + 'static {
     /// Hands what is buffered to the operating system.
     fn hand_over(&self) -> Result<()>;
     /// Hands over, and waits until the disk has it.
@@ -23,7 +23,7 @@ pub(super) trait Journal: Send + Sync + 'static {
 
 /// The tickets, and those who wait.
 #[derive(Default)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     written: AtomicU64,
     handed_over: AtomicU64,
     failed: AtomicBool,
@@ -44,17 +44,17 @@ impl Progress {
     }
 
     /// A write is in the journal's buffer.
-    pub(super) fn wrote(&self) {
+    pub(crate) fn wrote(&self) {
         self.written.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Whether something is not synced yet.
-    pub(super) fn is_dirty(&self) -> bool {
+    pub(crate) fn is_dirty(&self) -> bool {
         self.waiting().synced < self.written.load(Ordering::Acquire)
     }
 
     /// Sees to it that the operating system has every write that completed before.
-    pub(super) fn hand_over(&self, journal: &dyn Journal) -> Result<()> {
+    pub(crate) fn hand_over(&self, journal: &dyn Journal) -> Result<()> {
         let ticket = self.written.load(Ordering::Acquire);
         if self.handed_over.load(Ordering::Acquire) >= ticket {
             return Ok(());
@@ -65,7 +65,7 @@ impl Progress {
     }
 
     /// Syncs on this thread, and tells all who wait for what that covers.
-    pub(super) fn sync(&self, journal: &dyn Journal) -> Result<()> {
+    pub(crate) fn sync(&self, journal: &dyn Journal) -> Result<()> {
         let ticket = self.written.load(Ordering::Acquire);
         let outcome = journal.sync();
         if outcome.is_ok() {
@@ -80,7 +80,7 @@ impl Progress {
 
     /// Tells all who wait for tickets up to this one what came of it. A failure concerns everybody: an fsync
     /// that failed is not tried again.
-    pub(super) fn settle(&self, ticket: u64, outcome: Result<()>) {
+    pub(crate) fn settle(&self, ticket: u64, outcome: Result<()>) {
         let mut waiting = self.waiting();
         let woken = match outcome {
             Ok(()) => {
@@ -103,7 +103,7 @@ impl Progress {
     }
 
     /// Why nothing is synced any more, if that is so.
-    pub(super) fn failure(&self) -> Option<Error> {
+    pub(crate) fn failure(&self) -> Option<Error> {
         if !self.failed.load(Ordering::Acquire) {
             return None;
         }
@@ -119,7 +119,7 @@ impl Progress {
 ///
 /// # Cancellation
 /// The fsync goes on in its own task.
-pub(super) async fn synced<J>(
+pub(crate) async fn synced<J>(
     progress: &Arc<Progress>,
     journal: &Arc<J>,
     tasks: &Tasks,
@@ -145,7 +145,7 @@ where
         if lead {
             let leader = Leader { progress: Arc::clone(progress), journal: Arc::clone(journal), done: false };
             let (tasks_of_it, clock) = (tasks.clone(), Arc::clone(clock));
-            tasks.spawn("fjall group commit", leader.run(tasks_of_it, clock, gather));
+            tasks.spawn("group commit", leader.run(tasks_of_it, clock, gather));
         }
         Poll::Pending
     })
@@ -153,7 +153,7 @@ where
 }
 
 /// What a write's caller is told when it is applied but its durability failed.
-pub(super) fn unknown(cause: Error) -> Error {
+pub(crate) fn unknown(cause: Error) -> Error {
     Error::new(ErrorKind::Unknown, "commit")
         .because("it was written, but whether it reached the disk is not known")
         .caused_by(cause)
@@ -173,7 +173,7 @@ impl<J: Journal> Leader<J> {
             }
             let (progress, journal) = (Arc::clone(&self.progress), Arc::clone(&self.journal));
             let work = move || progress.sync(&*journal);
-            let outcome = offload(&**tasks.runtime(), "fjall fsync", work).await;
+            let outcome = offload(&**tasks.runtime(), "fsync", work).await;
             let mut waiting = self.progress.waiting();
             if outcome.is_err() || waiting.wakers.is_empty() {
                 waiting.leading = false;

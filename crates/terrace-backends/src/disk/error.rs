@@ -1,0 +1,33 @@
+//! The log's errors by what a caller can do about them.
+
+use terrace_disk::Error as Log;
+use terrace_store::{Error, ErrorKind};
+
+/// The error of this operation that the log's error means.
+pub(super) fn translate(operation: &'static str, source: Log) -> Error {
+    if let Log::Io { op, name, source } = source {
+        let full = source.kind() == std::io::ErrorKind::StorageFull;
+        let error = Error::from(source).with("store", super::NAME).with("file", name).with("call", op);
+        return match full {
+            true => {
+                error.because("the disk is full; deletes are still taken, and puts as soon as there is space")
+            }
+            false => error,
+        };
+    }
+    let kind = match source {
+        Log::Full(_) => ErrorKind::Full,
+        Log::Busy => ErrorKind::Busy,
+        Log::Corrupt { .. } => ErrorKind::Corrupt,
+        Log::Newer { .. } | Log::Foreign(_) => ErrorKind::Config,
+        Log::Denied(_) => ErrorKind::Denied,
+        Log::Closed => ErrorKind::Closed,
+        Log::Unknown(_) => ErrorKind::Unknown,
+        Log::TooLarge { .. } | Log::Invalid(_) => ErrorKind::Invalid,
+        _ => ErrorKind::Unavailable,
+    };
+    Error::new(kind, operation)
+        .with("store", super::NAME)
+        .transient(kind == ErrorKind::Busy)
+        .because(source.to_string())
+}

@@ -1,0 +1,346 @@
+//! The index snapshot: the index as it was at one position of the log, so that opening reads only what follows.
+//!
+//! Decision: exact without stopping writers. At the position, the writer notes that a dump has begun; from then on
+//! whoever is about to change a shard that was not dumped yet dumps it first. Everything an entry replaces later
+//! is thus replayed onto exactly what was there.
+//!
+//! **Why segments may be removed without a new snapshot.** A snapshot may name segments that are gone when it is
+//! loaded. Such a segment was retired, which the newest manifest or a note behind it proves, and it was retired only
+//! when the index of that time did not refer to it any more. So for each key that the snapshot has there, something
+//! happened after the snapshot: it was copied, overwritten, deleted or cleared, and that record is in the tail
+//! that is replayed, or in a segment retired later, of which the same is true, or its time was over, or the cache
+//! evicted it. In each case what the snapshot says of that segment must be forgotten, entries and their share
+//! of the tallies, *before* the tail is replayed; and the tallies can forget exactly that share, because they are
+//! kept for each segment. A segment that is gone without such a proof is missing, and is reported.
+
+use crate::config::Mode;
+use crate::control::Manifest;
+use crate::error::{Error, Result};
+use crate::header::id_of;
+use crate::index::table::Table;
+use crate::index::{Index, SHARDS, Slot};
+use crate::point::point;
+use crate::record::Location;
+use crate::shared::Shared;
+use crate::tally::Tally;
+use crate::varint::{self, Bad, Reader};
+
+const MAGIC: &[u8; 8] = b"terrindx";
+const FORMAT: u32 = 1;
+
+/// A dump in progress.
+pub(crate) struct Dump {
+    shards: Vec<Option<Vec<u8>>>,
+    done: Vec<bool>,
+}
+
+impl Dump {
+    fn new() -> Self {
+        Self { shards: vec![None; SHARDS], done: vec![false; SHARDS] }
+    }
+
+    /// Keeps a shard as it is now, unless that was done before.
+    pub(crate) fn keep(&mut self, shard: usize, index: &Index) {
+        let (Some(done), Some(kept)) = (self.done.get_mut(shard), self.shards.get_mut(shard)) else { return };
+        if !std::mem::replace(done, true) {
+            *kept = Some(dump(&index.read(shard)));
+        }
+    }
+
+    fn take(&mut self, shard: usize, index: &Index) -> Vec<u8> {
+        self.keep(shard, index);
+        self.shards.get_mut(shard).and_then(Option::take).unwrap_or_default()
+    }
+}
+
+fn dump(table: &Table) -> Vec<u8> {
+    let mut out = Vec::with_capacity(table.len() * 16);
+    for slot in table.iter() {
+        out.extend_from_slice(&slot.0.to_le_bytes());
+        out.extend_from_slice(&slot.1.to_le_bytes());
+    }
+    out
+}
+
+/// What stands in front of the shards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// Whether the log was closed here, and nothing may be missing before this position.
+    pub(crate) clean: bool,
+    /// Everything before is in the snapshot.
+    pub(crate) position: Location,
+    pub(crate) manifest: Manifest,
+    /// Slots of segments, with what is alive in them.
+    pub(crate) segments: Vec<Listed>,
+}
+
+/// One segment in a snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) slot: u16,
+    pub(crate) id: u64,
+    pub(crate) groups: Vec<(u32, Tally)>,
+}
+
+impl Head {
+    fn append(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.clean));
+        varint::put(out, self.position.segment);
+        varint::put(out, self.position.offset.into());
+        self.manifest.append(out);
+        varint::put(out, self.segments.len() as u64);
+        for segment in &self.segments {
+            varint::put(out, segment.slot.into());
+            varint::put(out, segment.id);
+            varint::put(out, segment.groups.len() as u64);
+            for (group, tally) in &segment.groups {
+                varint::put(out, (*group).into());
+                varint::put(out, tally.count);
+                varint::put(out, tally.bytes);
+                varint::put(out, tally.stored);
+            }
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, Bad> {
+        let mut reader = Reader::new(bytes);
+        let clean = reader.u8()? != 0;
+        let position = Location { segment: reader.varint()?, offset: reader.varint32()? };
+        let manifest = Manifest::parse(&mut reader)?;
+        let mut head = Self { clean, position, manifest, segments: Vec::new() };
+        for _ in 0..reader.varint()? {
+            let slot = u16::try_from(reader.varint()?).map_err(|_| Bad::Malformed)?;
+            let mut listed = Listed { slot, id: reader.varint()?, groups: Vec::new() };
+            for _ in 0..reader.varint()? {
+                let group = reader.varint32()?;
+                let (count, bytes) = (reader.varint()?, reader.varint()?);
+                listed.groups.push((group, Tally { count, bytes, stored: reader.varint()? }));
+            }
+            head.segments.push(listed);
+        }
+        if reader.is_empty() { Ok(head) } else { Err(Bad::Malformed) }
+    }
+}
+
+/// A snapshot that was read and checks.
+pub(crate) struct Loaded {
+    pub(crate) head: Head,
+    /// The bytes of each shard.
+    shards: Vec<Vec<u8>>,
+}
+
+impl Loaded {
+    /// The snapshot in a file of this log; `None` if it is none or damaged.
+    pub(crate) fn parse(bytes: &[u8], store: u64) -> Option<Self> {
+        let mut reader = Reader::new(bytes.strip_prefix(MAGIC)?);
+        if reader.u32().ok()? != FORMAT || reader.u64().ok()? != store {
+            return None;
+        }
+        let mut chain = 0;
+        let head = Head::parse(part(&mut reader, &mut chain)?).ok()?;
+        let mut shards = Vec::with_capacity(SHARDS);
+        for _ in 0..SHARDS {
+            let shard = part(&mut reader, &mut chain)?;
+            if shard.len() % 16 != 0 {
+                return None;
+            }
+            shards.push(shard.to_vec());
+        }
+        reader.is_empty().then_some(Self { head, shards })
+    }
+
+    /// Fills the index, but for entries of segments that the closure does not know; in parallel.
+    pub(crate) fn fill(&self, index: &Index, threads: usize, known: impl Fn(u16) -> bool + Sync) {
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        let work = || {
+            loop {
+                let shard = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let Some(bytes) = self.shards.get(shard) else { return };
+                *index.write(shard) = table(bytes, &known);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads.min(SHARDS) {
+                scope.spawn(work);
+            }
+            work();
+        });
+    }
+}
+
+fn table(bytes: &[u8], known: &impl Fn(u16) -> bool) -> Table {
+    let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
+    let slots = || {
+        let slots = bytes.chunks_exact(16).map(|slot| {
+            let (first, second) = slot.split_at(8);
+            Slot(word(first), word(second))
+        });
+        slots.filter(|slot| !slot.is_empty() && known(slot.place().slot))
+    };
+    // A little too large if some are dropped, which spares a second pass over all of them.
+    Table::load(slots(), bytes.len() / 16)
+}
+
+/// Appends a part of the file: length, checksum, bytes. Each checksum continues the one before, so a part that checks
+/// stands where it belongs, in the snapshot it belongs to, and none is left out.
+fn append_part(bytes: &[u8], chain: &mut u32, out: &mut Vec<u8>) {
+    let len = (bytes.len() as u64).to_le_bytes();
+    *chain = crc32c::crc32c_append(crc32c::crc32c_append(!*chain, &len), bytes);
+    out.extend_from_slice(&len);
+    out.extend_from_slice(&chain.to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+fn part<'a>(reader: &mut Reader<'a>, chain: &mut u32) -> Option<&'a [u8]> {
+    let len = reader.u64().ok()?;
+    let crc = reader.u32().ok()?;
+    let bytes = reader.bytes(usize::try_from(len).ok()?).ok()?;
+    *chain = crc32c::crc32c_append(crc32c::crc32c_append(!*chain, &len.to_le_bytes()), bytes);
+    (*chain == crc).then_some(bytes)
+}
+
+/// The name of a snapshot.
+pub(crate) fn snapshot_name(number: u64) -> String {
+    format!("index-{number:08}.snap")
+}
+
+/// The number in a snapshot's name.
+pub(crate) fn snapshot_number(name: &str) -> Option<u64> {
+    id_of(name, "index-", ".snap")
+}
+
+/// The log grows by at least so many bytes between two snapshots.
+const EVERY: u64 = 256 << 20;
+
+impl Shared {
+    /// Whether the log has grown enough since the last snapshot that another one pays.
+    pub(crate) fn checkpoint_due(&self) -> bool {
+        let since = self.writer.lock().since_checkpoint;
+        let every = match self.config.mode {
+            Mode::Cache { budget } => EVERY.min(budget / 2),
+            Mode::Store { .. } => EVERY,
+        };
+        since >= every.max(4 * 16 * self.index.len() as u64)
+    }
+
+    /// Writes an index snapshot. Without it nothing is lost but time when the log is opened.
+    pub(crate) fn checkpoint(&self, clean: bool) -> Result<()> {
+        let _one = self.checkpointing.lock();
+        self.check_writable()?;
+        let names = self.io.list().map_err(Error::io("list", "the folder"))?;
+        let older: Vec<u64> = names.iter().filter_map(|name| snapshot_number(name)).collect();
+        let name = snapshot_name(older.iter().max().map_or(1, |last| last + 1));
+        let temporary = format!("{name}.new");
+        let written = self.write_snapshot(&temporary, clean);
+        self.writer.lock().dump = None;
+        let len = match written {
+            Ok(len) => len,
+            Err(error) => {
+                let _ = self.io.remove(&temporary);
+                return Err(error);
+            }
+        };
+        point("checkpoint.before_rename");
+        self.io.rename(&temporary, &name).map_err(Error::io("rename", &temporary))?;
+        point("checkpoint.before_sync_dir");
+        self.sync_folder()?;
+        point("checkpoint.before_remove_old");
+        for number in older {
+            let _ = self.io.remove(&snapshot_name(number));
+        }
+        self.writer.lock().checkpoint_bytes = len;
+        Ok(())
+    }
+
+    fn write_snapshot(&self, name: &str, clean: bool) -> Result<u64> {
+        let head = {
+            let mut writer = self.writer.lock();
+            self.flush(&mut writer)?;
+            writer.dump = Some(Dump::new());
+            writer.since_checkpoint = 0;
+            self.head(&writer, clean)
+        };
+        // What the snapshot holds must not be ahead of what the disk has of the log.
+        self.sync_log()?;
+        let _ = self.io.remove(name);
+        let file = self.io.create(name).map_err(Error::io("create", name))?;
+        let mut out = MAGIC.to_vec();
+        out.extend_from_slice(&FORMAT.to_le_bytes());
+        out.extend_from_slice(&self.mark.store.to_le_bytes());
+        let mut bytes = Vec::new();
+        head.append(&mut bytes);
+        let mut chain = 0;
+        append_part(&bytes, &mut chain, &mut out);
+        let mut at = 0;
+        for shard in 0..SHARDS {
+            let bytes = {
+                let mut writer = self.writer.lock();
+                let dump = writer.dump.as_mut();
+                dump.map(|dump| dump.take(shard, &self.index)).unwrap_or_default()
+            };
+            append_part(&bytes, &mut chain, &mut out);
+            if out.len() > 1 << 20 || shard + 1 == SHARDS {
+                file.write_all_at(&out, at).map_err(Error::io("write", name))?;
+                at += out.len() as u64;
+                out.clear();
+            }
+        }
+        point("checkpoint.before_sync");
+        file.sync().map_err(Error::io("sync", name))?;
+        Ok(at)
+    }
+
+    fn head(&self, writer: &crate::writer::Writer, clean: bool) -> Head {
+        let segments = self.segments.read();
+        let last = writer.active.as_ref().or_else(|| segments.iter().next_back());
+        let position = last.map_or(Location::default(), |segment| segment.at(segment.len() as u32));
+        let doomed = |id: u64| writer.doomed.iter().any(|(segment, _)| segment.id == id);
+        let listed = segments.iter().filter(|segment| !doomed(segment.id)).map(|segment| Listed {
+            slot: segment.slot,
+            id: segment.id,
+            groups: writer.tallies.share_of(segment.slot).filter(|(_, tally)| tally.count != 0).collect(),
+        });
+        let segments_listed = listed.collect();
+        drop(segments);
+        Head { clean, position, manifest: self.manifest(writer), segments: segments_listed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::Place;
+
+    #[test]
+    fn a_snapshot_comes_back_and_damage_anywhere_is_noticed() {
+        let tally = Tally { count: 1, bytes: 2, stored: 3 };
+        let head = Head {
+            clean: true,
+            position: Location { segment: 5, offset: 1000 },
+            manifest: Manifest { max_version: 9, segments: vec![(5, 1000)], ..Manifest::default() },
+            segments: vec![Listed { slot: 3, id: 5, groups: vec![(0, tally), (7, tally)] }],
+        };
+        let index = Index::new(1);
+        index.write(200).insert(Slot::new(77, Place { slot: 3, offset: 96 }, 100, None, false));
+        index.write(200).insert(Slot::new(78, Place { slot: 4, offset: 96 }, 100, None, false));
+        let mut out = MAGIC.to_vec();
+        out.extend_from_slice(&FORMAT.to_le_bytes());
+        out.extend_from_slice(&6_u64.to_le_bytes());
+        let mut bytes = Vec::new();
+        head.append(&mut bytes);
+        let mut chain = 0;
+        append_part(&bytes, &mut chain, &mut out);
+        (0..SHARDS).for_each(|shard| append_part(&dump(&index.read(shard)), &mut chain, &mut out));
+        let loaded = Loaded::parse(&out, 6).unwrap();
+        assert_eq!(loaded.head, head);
+        let again = Index::new(1);
+        loaded.fill(&again, 3, |slot| slot == 3);
+        assert_eq!(again.len(), 1);
+        assert!(Loaded::parse(&out, 7).is_none());
+        for at in 0..out.len() {
+            let mut damaged = out.clone();
+            damaged[at] ^= 0x10;
+            assert!(Loaded::parse(&damaged, 6).is_none(), "byte {at}");
+        }
+    }
+}

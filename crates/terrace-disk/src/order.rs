@@ -1,0 +1,130 @@
+//! The keys of a segment in their order.
+//!
+//! Decision: built when somebody first lists, by one walk through the segment, and kept in memory: four bytes a
+//! record. The segment that is written gets a further sorted run at each listing, and all are made one when there
+//! are many. A log that is never listed pays nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::codec::with_workspace;
+use crate::error::{Error, Result};
+use crate::header::{HEADER_LEN, segment_name};
+use crate::record::{Head, Kind, split};
+use crate::scan::{End, Step, walk};
+use crate::segment::Segment;
+use crate::shared::Shared;
+
+/// Offsets of puts, in the order of their keys.
+pub(crate) type Run = Arc<[u32]>;
+
+/// The order of one segment.
+#[derive(Clone, Default)]
+struct Order {
+    /// Everything before this offset is in a run.
+    to: u64,
+    runs: Vec<Run>,
+}
+
+/// The orders of segments that were listed, and segments that compaction leaves alone because they are damaged.
+#[derive(Default)]
+pub(crate) struct Orders {
+    known: Mutex<BTreeMap<u64, Order>>,
+    quarantined: Mutex<BTreeSet<u64>>,
+}
+
+/// More runs than this are made one.
+const MOST_RUNS: usize = 12;
+/// The first bytes of a record that are read to find its key.
+const FIRST: usize = 256;
+
+impl Orders {
+    pub(crate) fn forget(&self, segment: u64) {
+        self.known.lock().remove(&segment);
+        self.quarantined.lock().remove(&segment);
+    }
+
+    pub(crate) fn quarantine(&self, segment: u64) {
+        self.quarantined.lock().insert(segment);
+    }
+
+    pub(crate) fn is_quarantined(&self, segment: u64) -> bool {
+        self.quarantined.lock().contains(&segment)
+    }
+}
+
+impl Shared {
+    /// The runs that cover a segment as it is now.
+    pub(crate) fn runs(&self, segment: &Arc<Segment>) -> Result<Vec<Run>> {
+        let len = segment.len();
+        let mut order = self.orders.known.lock().get(&segment.id).cloned().unwrap_or_default();
+        if order.to >= len {
+            return Ok(order.runs);
+        }
+        if order.runs.len() >= MOST_RUNS {
+            order = Order::default();
+        }
+        let run = self.sort(segment, order.to.max(HEADER_LEN), len)?;
+        order.to = len;
+        if !run.is_empty() {
+            order.runs.push(run);
+        }
+        self.orders.known.lock().insert(segment.id, order.clone());
+        Ok(order.runs)
+    }
+
+    fn sort(&self, segment: &Arc<Segment>, from: u64, to: u64) -> Result<Run> {
+        let (mut keys, mut offsets) = (Vec::new(), Vec::new());
+        let visit = |step: Step<'_>| {
+            if let Step::Record(offset, record) = step
+                && record.head.kind == Kind::Put
+            {
+                let start = keys.len();
+                let plain = segment.cipher.is_none();
+                if plain && let Some((key, ..)) = split(&record.head, record.body()) {
+                    keys.extend_from_slice(key);
+                } else if self.key_at(segment, offset, &mut keys).is_err() {
+                    return ControlFlow::Continue(());
+                }
+                offsets.push((start, keys.len(), offset));
+            }
+            ControlFlow::Continue(())
+        };
+        walk(segment, from, End::Known(to), visit).map_err(Error::io("read", &segment_name(segment.id)))?;
+        let key = |(start, end, _): &(usize, usize, u32)| keys.get(*start..*end).unwrap_or_default();
+        offsets.sort_by(|a, b| key(a).cmp(key(b)).then(a.2.cmp(&b.2)));
+        Ok(offsets.into_iter().map(|(_, _, offset)| offset).collect())
+    }
+
+    /// Appends the key of the record at an offset to `out`. The record is not checked: whoever returns it does.
+    pub(crate) fn key_at(&self, segment: &Arc<Segment>, offset: u32, out: &mut Vec<u8>) -> Result<()> {
+        let corrupt = || Error::Corrupt { segment: segment.id, offset: offset.into(), what: "it has no key" };
+        if segment.cipher.is_some() {
+            return with_workspace(|workspace| {
+                self.with_record(segment, offset, None, workspace, |head, body, _| {
+                    out.extend_from_slice(split(&head, body).map(|(key, ..)| key).ok_or_else(corrupt)?);
+                    Ok(())
+                })
+            });
+        }
+        if let Some(map) = segment.map() {
+            let bytes = map.bytes().get(offset as usize..).unwrap_or_default();
+            let (head, at) = Head::parse(bytes).map_err(|_| corrupt())?;
+            out.extend_from_slice(bytes.get(at..at + head.key_len as usize).ok_or_else(corrupt)?);
+            return Ok(());
+        }
+        let mut bytes = Vec::with_capacity(FIRST);
+        self.read_record(segment, offset, Some(FIRST), &mut bytes)?;
+        let (head, at) = Head::parse(&bytes).map_err(|_| corrupt())?;
+        let end = at + head.key_len as usize;
+        if end > bytes.len() {
+            bytes.clear();
+            self.read_record(segment, offset, Some(end), &mut bytes)?;
+        }
+        out.extend_from_slice(bytes.get(at..end).ok_or_else(corrupt)?);
+        Ok(())
+    }
+}

@@ -1,0 +1,460 @@
+//! Recovery: from the files of a log to an index.
+//!
+//! Decision: the log alone says which files belong to it, the newest list of segments first; what it removed is
+//! removed again, what it lacks is reported, and only then is anything applied. `docs/recovery.md` has the order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+
+use crate::checkpoint::{Loaded, snapshot_name, snapshot_number};
+use crate::cipher::cipher_of;
+use crate::codec::training::{dictionary_name, parse_dictionary};
+use crate::config::Mode;
+use crate::control::{Control, Manifest};
+use crate::error::{Error, Result};
+use crate::header::{HEADER_LEN, MARK_NAME, id_of, segment_name};
+use crate::open::{Found, read_file};
+use crate::point::point;
+use crate::record::Kind;
+use crate::replay::{Contents, Item, Part, manifest_of};
+use crate::report::{Damage, OpenReport};
+use crate::roll::SPARE;
+use crate::scan::{End, Step, any_record, walk};
+use crate::segment::{Parts, Segment};
+use crate::shared::Shared;
+use crate::writer::Writer;
+
+/// A recovery in progress.
+pub(crate) struct Recovery<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) found: Found,
+    pub(crate) loaded: Option<Loaded>,
+    pub(crate) now: u64,
+}
+
+/// What the log says belongs to it.
+struct Expected {
+    /// Segments with their lengths, as far as that is written.
+    listed: BTreeMap<u64, u64>,
+    /// Every segment from here on belongs to it, too.
+    from: u64,
+    /// Whether anything says so.
+    known: bool,
+    manifest: Manifest,
+}
+
+impl Recovery<'_> {
+    pub(crate) fn load_dictionaries(&self, names: &[String], report: &mut OpenReport) -> Result<()> {
+        for name in names.iter().filter(|name| name.starts_with("dict-") && !name.ends_with(".new")) {
+            let bytes = read_file(&*self.shared.io, name)?;
+            match parse_dictionary(&bytes, self.shared.mark.store) {
+                Some((id, dictionary)) if dictionary_name(id) == *name => {
+                    self.shared.codecs.add_dictionary(id, dictionary);
+                }
+                _ => report.refused.push(format!("{name} does not check: what it encoded cannot be read")),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn load_snapshot(&mut self, names: &[String], report: &mut OpenReport) {
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| snapshot_number(name)).collect();
+        numbers.sort_unstable();
+        for number in numbers.into_iter().rev() {
+            let name = snapshot_name(number);
+            let bytes = read_file(&*self.shared.io, &name);
+            let loaded = bytes.as_ref().ok().and_then(|bytes| Loaded::parse(bytes, self.shared.mark.store));
+            if let Some(loaded) = loaded {
+                self.loaded = Some(loaded);
+                return;
+            }
+            report.refused.push(format!("{name} does not check: the segments are read instead"));
+        }
+    }
+
+    pub(crate) fn run(&mut self, names: &[String], report: &mut OpenReport) -> Result<()> {
+        let shared = self.shared;
+        let mut writer = shared.writer.lock();
+        self.drop_unborn()?;
+        self.open_segments()?;
+        let expected = self.expected();
+        let next_id = self.next_id(names, &expected);
+        let newest = self.found.sound.keys().next_back().copied();
+        // What was removed after the last list of segments was written.
+        let mut parsed = BTreeMap::new();
+        let mut removed = BTreeSet::new();
+        for id in self.found.sound.keys().copied().filter(|id| *id >= expected.from) {
+            let Some(part) = self.part(id, newest, &expected) else { continue };
+            let contents = shared.parse(&part)?;
+            for item in &contents.items {
+                if let Item::Control(_, _, Control::Removed { segment }) = item {
+                    removed.insert(*segment);
+                }
+            }
+            parsed.insert(id, contents);
+        }
+        self.remove_leftovers(&expected, &removed)?;
+        self.report_missing(&expected, &removed, &mut writer, report);
+        self.restore(&expected, &mut writer);
+        self.replay(newest, &expected, parsed, &mut writer, report)?;
+        self.finish(&mut writer, next_id, names, report)
+    }
+
+    /// Removes a last segment that was being made when the process ended: nothing was ever written to it.
+    fn drop_unborn(&mut self) -> Result<()> {
+        let shared = self.shared;
+        let last_sound = self.found.sound.keys().next_back().copied().unwrap_or(0);
+        let last_bad = self.found.unreadable.keys().next_back().copied().unwrap_or(0);
+        let id = last_sound.max(last_bad);
+        let name = segment_name(id);
+        if id == 0 {
+            return Ok(());
+        }
+        let file = shared.io.open(&name, false).map_err(Error::io("open", &name))?;
+        let len = file.len().map_err(Error::io("read", &name))?;
+        let header = self.found.sound.get(&id).map(|(header, _)| header);
+        let parts = Parts {
+            slot: 0,
+            id,
+            base: header.map_or(0, |header| header.base),
+            capacity: len,
+            file,
+            cipher: None,
+        };
+        let segment = Segment::new(parts, len, true);
+        if header.is_some() && manifest_of(&segment).is_some() {
+            return Ok(());
+        }
+        // Without its key an encrypted record is longer than it seems; the notes of the engine are not encrypted.
+        let mut records = 0;
+        let visit = |step: Step<'_>| {
+            if let Step::Record(_, record) = step {
+                let is_manifest = records == 0 && record.head.kind == Kind::Control;
+                records += 1 + u32::from(!is_manifest);
+            }
+            std::ops::ControlFlow::Continue(())
+        };
+        walk(&segment, HEADER_LEN, End::Known(len), visit).map_err(Error::io("read", &name))?;
+        if records == 0 && any_record(&segment, HEADER_LEN + 1, len).map_err(Error::io("read", &name))? {
+            return Ok(());
+        }
+        let count = self.found.sound.len() + self.found.unreadable.len();
+        let behind = HEADER_LEN + 4096 + 20 * count as u64;
+        if records <= 1 && !has_bytes_behind(&segment, behind, len).map_err(Error::io("read", &name))? {
+            shared.io.remove(&name).map_err(Error::io("remove", &name))?;
+            self.found.sound.remove(&id);
+            self.found.unreadable.remove(&id);
+        }
+        Ok(())
+    }
+
+    /// Opens the files and gives them their slots: those of the snapshot, if there is one.
+    fn open_segments(&self) -> Result<()> {
+        let shared = self.shared;
+        let mut segments = shared.segments.write();
+        let listed: BTreeMap<u64, u16> = self
+            .loaded
+            .iter()
+            .flat_map(|loaded| &loaded.head.segments)
+            .map(|listed| (listed.id, listed.slot))
+            .collect();
+        let newest = self.found.sound.keys().next_back().copied();
+        let (old, new): (Vec<_>, Vec<_>) =
+            self.found.sound.iter().partition(|(id, _)| listed.contains_key(id));
+        for (id, (header, len)) in old.into_iter().chain(new) {
+            let name = segment_name(*id);
+            let file = shared.io.open(&name, Some(*id) == newest).map_err(Error::io("open", &name))?;
+            let mut free = || segments.free_slot().ok_or(Error::Full("there are too many segments"));
+            let slot = match listed.get(id) {
+                Some(slot) => *slot,
+                None => free()?,
+            };
+            let cipher = cipher_of(shared.keys.as_deref(), header)?;
+            let parts = Parts { slot, id: *id, base: header.base, capacity: header.capacity, file, cipher };
+            segments.insert(Arc::new(Segment::new(parts, *len, true)));
+        }
+        Ok(())
+    }
+
+    /// What belongs to the log: as the newest list says, be it in a segment or in the snapshot.
+    fn expected(&self) -> Expected {
+        let segments = self.shared.segments.read();
+        let listed = |manifest: &Manifest| manifest.segments.iter().copied().collect();
+        let newest = segments.iter().rev().find_map(|segment| Some((segment.id, manifest_of(segment)?)));
+        let position =
+            self.loaded.as_ref().map(|loaded| (loaded.head.position.segment, &loaded.head.manifest));
+        match (newest, position) {
+            (Some((id, manifest)), position) if position.is_none_or(|(at, _)| at < id) => {
+                Expected { listed: listed(&manifest), from: id, known: true, manifest }
+            }
+            (_, Some((at, manifest))) => {
+                Expected { listed: listed(manifest), from: at, known: true, manifest: manifest.clone() }
+            }
+            _ => Expected { listed: BTreeMap::new(), from: 0, known: false, manifest: Manifest::default() },
+        }
+    }
+
+    fn next_id(&self, names: &[String], expected: &Expected) -> u64 {
+        let seen = names.iter().filter_map(|name| id_of(name, "", ".seg"));
+        let listed = expected.listed.keys().copied();
+        let position = self.loaded.iter().map(|loaded| loaded.head.position.segment);
+        seen.chain(listed).chain(position).max().unwrap_or(0) + 1
+    }
+
+    /// What is to be read of a segment; `None` if the snapshot covers it.
+    fn part(&self, id: u64, newest: Option<u64>, expected: &Expected) -> Option<Part> {
+        let segment = self.shared.segments.read().by_id(id).cloned()?;
+        let position = self.loaded.as_ref().map(|loaded| loaded.head.position);
+        let from = match position {
+            Some(position) if position.segment == id => u64::from(position.offset).max(HEADER_LEN),
+            Some(position) if position.segment > id => return None,
+            _ => HEADER_LEN,
+        };
+        let end = if Some(id) == newest {
+            End::Open(if from > HEADER_LEN { from } else { 0 })
+        } else {
+            let after = self.shared.segments.read().iter().find(|other| other.id > id).cloned();
+            let noted = after.and_then(|after| manifest_of(&after));
+            let noted =
+                noted.and_then(|noted| noted.segments.iter().find(|(other, _)| *other == id).copied());
+            let listed = expected.listed.get(&id).copied();
+            End::Known(noted.map(|(_, len)| len).or(listed).unwrap_or_else(|| segment.len()))
+        };
+        Some(Part { segment, from, end })
+    }
+
+    /// Removes the files of segments that the log says were removed.
+    fn remove_leftovers(&mut self, expected: &Expected, removed: &BTreeSet<u64>) -> Result<()> {
+        let gone = |id: &u64| {
+            removed.contains(id)
+                || (expected.known && *id < expected.from && !expected.listed.contains_key(id))
+        };
+        let sound: Vec<u64> = self.found.sound.keys().copied().filter(gone).collect();
+        let unreadable: Vec<u64> = self.found.unreadable.keys().copied().filter(gone).collect();
+        for id in sound.into_iter().chain(unreadable) {
+            let segment = self.shared.segments.read().by_id(id).cloned();
+            if let Some(segment) = segment {
+                self.shared.segments.write().remove(&segment);
+            }
+            point("open.before_remove_leftover");
+            let name = segment_name(id);
+            match self.shared.io.remove(&name) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", &name)(error));
+                }
+                _ => {}
+            }
+            self.found.sound.remove(&id);
+            self.found.unreadable.remove(&id);
+        }
+        Ok(())
+    }
+
+    fn report_missing(
+        &self,
+        expected: &Expected,
+        removed: &BTreeSet<u64>,
+        writer: &mut Writer,
+        report: &mut OpenReport,
+    ) {
+        for (id, len) in &self.found.unreadable {
+            writer.unreadable.push((*id, *len));
+            report.damaged.push(Damage { segment: *id, from: 0, to: *len });
+            self.shared.note_damage();
+        }
+        for id in expected.listed.keys().filter(|id| !removed.contains(id)) {
+            if !self.found.sound.contains_key(id) && !self.found.unreadable.contains_key(id) {
+                report.missing.push(*id);
+                self.shared.note_damage();
+            }
+        }
+    }
+
+    /// Puts what the snapshot says into place, as far as its segments are there.
+    fn restore(&self, expected: &Expected, writer: &mut Writer) {
+        let shared = self.shared;
+        let mut known = BTreeMap::new();
+        if let Some(loaded) = &self.loaded {
+            let head = &loaded.head;
+            head.manifest.horizons.iter().for_each(|horizon| shared.horizons.note(*horizon));
+            writer.max_version = head.manifest.max_version;
+            head.manifest.floors.iter().for_each(|floor| shared.floors.raise(*floor));
+            let segments = shared.segments.read();
+            for listed in &head.segments {
+                if segments.by_id(listed.id).is_some_and(|segment| segment.slot == listed.slot) {
+                    known.insert(listed.slot, ());
+                    for (group, tally) in &listed.groups {
+                        writer.tallies.add(listed.slot, *group, *tally);
+                    }
+                }
+            }
+            loaded.fill(&shared.index, shared.config.threads(), |slot| known.contains_key(&slot));
+        }
+        // Clears after the snapshot whose own record may be gone with its segment.
+        for floor in &expected.manifest.floors {
+            let before = shared.floors.all().iter().find(|other| other.group == floor.group).copied();
+            if before.is_none_or(|before| before.version < floor.version) {
+                writer.tallies.clear(floor.group);
+            }
+            shared.floors.raise(*floor);
+        }
+        expected.manifest.horizons.iter().for_each(|horizon| shared.horizons.note(*horizon));
+        writer.max_version = writer.max_version.max(expected.manifest.max_version);
+    }
+
+    fn replay(
+        &self,
+        newest: Option<u64>,
+        expected: &Expected,
+        mut parsed: BTreeMap<u64, Contents>,
+        writer: &mut Writer,
+        report: &mut OpenReport,
+    ) -> Result<()> {
+        let shared = self.shared;
+        report.from_snapshot = self.loaded.is_some();
+        if report.damaged.len() + report.missing.len() > 0 {
+            // Whatever is lost there may have been newer than what is left.
+            shared.forget_older(writer, report);
+        }
+        let ids: Vec<u64> = self.found.sound.keys().copied().collect();
+        let parts: Vec<Part> = ids
+            .iter()
+            .filter(|id| !parsed.contains_key(id))
+            .filter_map(|id| self.part(*id, newest, expected))
+            .collect();
+        shared.parse_all(&parts, shared.config.threads(), |part, contents| {
+            shared.apply_items(writer, &part.segment, &contents.items, self.now, report)?;
+            if let End::Known(len) = part.end {
+                part.segment.set_len(len.min(part.segment.len()));
+            }
+            Ok(())
+        })?;
+        for id in ids {
+            let Some(contents) = parsed.remove(&id) else { continue };
+            let Some(segment) = shared.segments.read().by_id(id).cloned() else { continue };
+            shared.apply_items(writer, &segment, &contents.items, self.now, report)?;
+            if Some(id) == newest {
+                self.cut(&segment, &contents, report)?;
+            }
+        }
+        shared.apply_horizons(writer, self.now)
+    }
+
+    /// Cuts the torn tail off the last segment.
+    fn cut(&self, segment: &Segment, contents: &Contents, report: &mut OpenReport) -> Result<()> {
+        let end = contents.unfinished.map_or(contents.ended.at, u64::from);
+        report.cut_bytes = contents.ended.at - end + contents.ended.cut;
+        let name = segment_name(segment.id);
+        if segment.len() != end {
+            point("open.before_truncate");
+            segment.file.truncate(end).map_err(Error::io("cut", &name))?;
+            segment.set_len(end);
+            point("open.after_truncate");
+        }
+        self.write_again(segment, contents, end).map_err(Error::io("write", &name))?;
+        // Even if nothing was cut: what was read may be in the system's memory only, and the next segment will say
+        // that it is there.
+        segment.file.sync().map_err(Error::io("sync", &name))?;
+        segment.note_synced(end);
+        Ok(())
+    }
+
+    /// Writes again what no mark proves to have been synced. If an fsync failed in the life before, the system shows
+    /// bytes that never reached the disk, and holds them for clean: no fsync of ours would save them.
+    fn write_again(&self, segment: &Segment, contents: &Contents, end: u64) -> io::Result<()> {
+        let loaded = self.loaded.as_ref().map(|loaded| loaded.head.position);
+        let covered = loaded.filter(|position| position.segment == segment.id);
+        let marks = contents.items.iter().filter_map(|item| match item {
+            Item::Control(_, _, Control::Mark { synced }) => Some(u64::from(*synced)),
+            _ => None,
+        });
+        let synced = marks.chain(covered.map(|position| position.offset.into())).max();
+        let (mut at, mut bytes) = (synced.unwrap_or(HEADER_LEN), Vec::new());
+        while at < end {
+            bytes.clear();
+            let Ok(from) = u32::try_from(at) else { break };
+            segment.read(from, (end - at).min(1 << 20) as usize, &mut bytes)?;
+            if bytes.is_empty() {
+                break;
+            }
+            segment.file.write_all_at(&bytes, at)?;
+            at += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn finish(
+        &self,
+        writer: &mut Writer,
+        next_id: u64,
+        names: &[String],
+        report: &mut OpenReport,
+    ) -> Result<()> {
+        let shared = self.shared;
+        writer.next_id = next_id;
+        let segments = shared.segments.read();
+        let ends = segments.iter().map(|segment| segment.base + segment.capacity.max(segment.len()));
+        writer.next_base = ends.max().unwrap_or(0).max(writer.max_version) + 1;
+        drop(segments);
+        if !writer.unreadable.is_empty() || !report.missing.is_empty() {
+            // Nobody knows which versions were given there.
+            writer.next_base += 1 << 40;
+        }
+        shared.commit.note_synced(writer.next_base);
+        for name in names {
+            let known = name == "LOCK" || name == MARK_NAME || name == SPARE;
+            let known = known || id_of(name, "", ".seg").is_some() || snapshot_number(name).is_some();
+            if is_temporary(name) {
+                let _ = shared.io.remove(name);
+            } else if !known && !name.starts_with("dict-") {
+                report.foreign.push(name.clone());
+            }
+        }
+        self.open_spare(writer, names);
+        if let Some(number) = names.iter().filter_map(|name| snapshot_number(name)).max() {
+            let len = shared.io.open(&snapshot_name(number), false).and_then(|file| file.len());
+            writer.checkpoint_bytes = len.unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    /// A store keeps room for deletes and compaction; a cache makes room by evicting.
+    fn open_spare(&self, writer: &mut Writer, names: &[String]) {
+        let shared = self.shared;
+        if matches!(shared.config.mode, Mode::Cache { .. }) {
+            let _ = shared.io.remove(SPARE);
+            return;
+        }
+        if names.iter().any(|name| name == SPARE) {
+            let spare = shared.io.open(SPARE, true).ok();
+            writer.spare = spare.filter(|spare| spare.len().is_ok_and(|len| len >= 64 << 10));
+        }
+        // Without room for it puts are refused until there is.
+        let _ = shared.regain_spare(writer);
+    }
+}
+
+/// Whether there is anything but zeros behind where header and list of segments can be.
+fn has_bytes_behind(segment: &Segment, from: u64, len: u64) -> io::Result<bool> {
+    let (mut bytes, mut at) = (Vec::new(), from);
+    while at < len {
+        bytes.clear();
+        let Ok(offset) = u32::try_from(at) else { break };
+        segment.read(offset, 1 << 20, &mut bytes)?;
+        if bytes.is_empty() {
+            break;
+        }
+        if bytes.iter().any(|byte| *byte != 0) {
+            return Ok(true);
+        }
+        at += bytes.len() as u64;
+    }
+    Ok(false)
+}
+
+/// Whether a file is one of ours that was not finished.
+fn is_temporary(name: &str) -> bool {
+    let Some(of) = name.strip_suffix(".new") else { return false };
+    of == MARK_NAME || snapshot_number(of).is_some() || id_of(of, "dict-", "").is_some()
+}

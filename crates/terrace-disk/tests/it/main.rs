@@ -1,0 +1,8 @@
+//! The engine as its users see it.
+
+mod allocation;
+mod crash;
+mod folder;
+mod model;
+mod store;
+mod threads;

@@ -1,0 +1,166 @@
+//! Values, limits, compression, caching: one log at a time, nothing goes wrong.
+
+use std::sync::Arc;
+
+use terrace_disk::io::OsIo;
+use terrace_disk::{
+    Admission, Compress, Compression, Config, Disk, Durability, Error, KEY_LIMIT, Put, Trained, VALUE_LIMIT,
+    Written,
+};
+
+const NOW: u64 = 1_700_000_000_000;
+
+fn open(folder: &tempfile::TempDir, config: Config) -> Disk {
+    let config = Config { durability: Durability::Never, ..config };
+    Disk::open(Arc::new(OsIo::new(folder.path()).unwrap()), config, NOW).unwrap().0
+}
+
+fn put(disk: &Disk, key: &[u8], value: &[u8]) -> Written {
+    disk.put(key, &Put { value, ..Put::default() }, NOW).unwrap()
+}
+
+fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        (state >> 56) as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+#[test]
+fn lengths_from_nothing_to_the_limit_come_back_and_more_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = open(&folder, Config { segment_bytes: Some(256 << 10), ..Config::store() });
+    let long_key = vec![7; KEY_LIMIT];
+    let cases: [(&[u8], usize); 6] =
+        [(b"", 0), (b"k", 0), (b"", 5), (&long_key, 100), (b"megabytes", 9 << 20), (b"units", 8191 * 64)];
+    for (n, (key, len)) in cases.iter().enumerate() {
+        let value = noise(*len, n as u64);
+        put(&disk, key, &value);
+        assert_eq!(disk.get(key, NOW).unwrap().unwrap().value, value);
+    }
+    disk.close().unwrap();
+    let disk = open(&folder, Config::store());
+    assert_eq!(disk.get(b"megabytes", NOW).unwrap().unwrap().value, noise(9 << 20, 4));
+    let too_long = vec![0; VALUE_LIMIT + 1];
+    let refused = disk.put(b"k", &Put { value: &too_long, ..Put::default() }, NOW);
+    assert!(matches!(refused, Err(Error::TooLarge { what: "value", .. })));
+    let too_long = vec![0; KEY_LIMIT + 1];
+    assert!(matches!(disk.put(&too_long, &Put::default(), NOW), Err(Error::TooLarge { what: "key", .. })));
+    assert_eq!(disk.get(&too_long, NOW).unwrap(), None);
+}
+
+#[test]
+fn values_are_compressed_by_what_suits_them_and_dictionaries_survive() {
+    let folder = tempfile::tempdir().unwrap();
+    let order = |n: u64| {
+        format!(
+            "{{\"order\":{n},\"customer\":\"c{}\",\"status\":\"pending\",\"note\":\"leave at the door\"}}",
+            n * 7
+        )
+        .into_bytes()
+    };
+    let disk = open(&folder, Config { compression: Compression::Adaptive, ..Config::store() });
+    for n in 0..20_000_u64 {
+        put(&disk, &n.to_be_bytes(), &order(n));
+    }
+    let trained = disk.train().unwrap();
+    assert!(matches!(trained, Trained::Adopted { before, after } if after * 3 < before * 2), "{trained:?}");
+    let before = disk.stats();
+    for n in 20_000..40_000_u64 {
+        put(&disk, &n.to_be_bytes(), &order(n));
+    }
+    let after = disk.stats();
+    let logical = after.bytes - before.bytes;
+    assert!((after.stored_bytes - before.stored_bytes) * 100 < logical * 60, "{before:?} {after:?}");
+    let put = Put { value: &order(1), compress: Compress::Never, ..Put::default() };
+    disk.put(b"plain", &put, NOW).unwrap();
+    disk.close().unwrap();
+    let disk = open(&folder, Config { compression: Compression::None, ..Config::store() });
+    for n in (0..40_000_u64).step_by(97) {
+        assert_eq!(disk.get(&n.to_be_bytes(), NOW).unwrap().unwrap().value, order(n));
+    }
+    let keys: Vec<[u8; 8]> = (0..300_u64).map(|n| (n * 200).to_be_bytes()).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(<[u8; 8]>::as_slice).collect();
+    let found = disk.get_many(&keys, NOW).unwrap();
+    assert!(found.iter().enumerate().all(|(n, entry)| {
+        let wanted = (n < 200).then(|| order(n as u64 * 200));
+        entry.as_ref().map(|entry| entry.value.to_vec()) == wanted
+    }));
+}
+
+#[test]
+fn a_cache_stays_in_its_budget_writes_little_twice_and_keeps_what_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let budget = 4 << 20;
+    let disk = open(&folder, Config { compression: Compression::None, ..Config::cache(budget) });
+    let value = noise(1000, 1);
+    for n in 0..40_000_u64 {
+        put(&disk, &n.to_be_bytes(), &value);
+        for hot in 0..100_u64.min(n) {
+            if n % 50 == 0 {
+                let _ = disk.get(&hot.to_be_bytes(), NOW).unwrap();
+            }
+        }
+        assert!(disk.stats().file_bytes <= budget);
+    }
+    let stats = disk.stats();
+    assert!(stats.evicted > 30_000 && stats.entries > 2500, "{stats:?}");
+    let hot = (0..100_u64).filter(|n| disk.get(&n.to_be_bytes(), NOW).unwrap().is_some()).count();
+    assert!(hot >= 95, "{hot} of 100 that were read all the time are left");
+    let amplification = stats.appended_bytes as f64 / (40_000.0 * 1019.0);
+    assert!(amplification < 1.1, "{amplification}");
+}
+
+#[test]
+fn a_cache_admits_what_is_offered_again_and_never_keeps_an_old_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let admission = Admission { offers: 2, longest_value: Some(5000), ..Admission::default() };
+    let disk = open(&folder, Config { admission, ..Config::cache(4 << 20) });
+    assert_eq!(put(&disk, b"k", b"1"), Written::NotAdmitted);
+    assert!(disk.get(b"k", NOW).unwrap().is_none());
+    assert!(matches!(put(&disk, b"k", b"2"), Written::Stored { replaced: false, .. }));
+    assert_eq!(put(&disk, b"long", &noise(6000, 1)), Written::NotAdmitted);
+    // A key that is there gets its new value whatever it is.
+    assert!(matches!(put(&disk, b"k", &noise(6000, 1)), Written::Stored { replaced: true, .. }));
+    assert_eq!(disk.get(b"k", NOW).unwrap().unwrap().value.len(), 6000);
+    assert_eq!(disk.stats().not_admitted, 1);
+}
+
+#[test]
+fn a_store_at_its_capacity_refuses_puts_and_takes_deletes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mode = terrace_disk::Mode::Store { capacity: Some(100_000) };
+    let disk = open(&folder, Config { mode, compression: Compression::None, ..Config::store() });
+    let value = noise(1000, 1);
+    let mut stored = 0_u64;
+    let refused = loop {
+        match disk.put(&stored.to_be_bytes(), &Put { value: &value, ..Put::default() }, NOW) {
+            Ok(_) => stored += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, Error::Full(_)) && (90..100).contains(&stored), "{refused} after {stored}");
+    disk.delete(&0_u64.to_be_bytes(), &terrace_disk::Delete::default(), NOW).unwrap();
+    disk.delete(&1_u64.to_be_bytes(), &terrace_disk::Delete::default(), NOW).unwrap();
+    put(&disk, b"again", &value);
+}
+
+#[test]
+fn compaction_wins_back_the_room_of_what_was_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = open(
+        &folder,
+        Config { segment_bytes: Some(128 << 10), compression: Compression::None, ..Config::store() },
+    );
+    let value = noise(1000, 1);
+    for round in 0..20_u64 {
+        for n in 0..500_u64 {
+            put(&disk, &n.to_be_bytes(), &value);
+        }
+        while disk.compact_step(64 << 10, NOW).unwrap().more {}
+        assert!(round == 0 || disk.stats().file_bytes < 2 << 20, "{:?}", disk.stats());
+    }
+    assert!((0..500_u64).all(|n| disk.get(&n.to_be_bytes(), NOW).unwrap().is_some()));
+}
