@@ -18,7 +18,7 @@ use crate::suite::{Plan, Suite};
 const USAGE: u8 = 2;
 
 const AFTER_HELP: &str = "\
-Suites: memory, server, tiers, warm.
+Suites: disk, memory, server, tiers, warm.
 
 Examples:
   cargo run --release -p terrace-bench -- memory
