@@ -120,8 +120,13 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_named() {
-        let plan =
-            Plan { rounds: 1, quick: true, terrace: Some("/nowhere/terrace".into()), dir: "/tmp".into() };
+        let plan = Plan {
+            rounds: 1,
+            quick: true,
+            terrace: Some("/nowhere/terrace".into()),
+            dir: "/tmp".into(),
+            only: vec![],
+        };
         let error = terrace(&plan).unwrap_err().to_string();
         assert!(error.contains("/nowhere/terrace") && error.contains("--terrace"), "{error}");
     }
