@@ -5,13 +5,13 @@
 //! only where two candidates differ. The present rules give way to others that lead by more than twice the
 //! standard deviation of that difference; evidence fades with a half-life of many turns.
 
+use super::super::Aim;
 use super::miniature::{Miniature, Seen};
 use super::report::{Candidate, Report, reuse_bin};
 use super::rest::{Rest, SPARSER};
-use super::rules::{CANDIDATES, COLD, FIRST};
+use super::rules::{COLD, COUNT, FIRST, Rules, at};
 use super::sample::{Found, Sample};
 
-const COUNT: usize = CANDIDATES.len();
 /// The most entries a miniature holds.
 const MOST_ENTRIES: u64 = 512;
 /// Sampled keys remembered for each entry of a miniature: what is held and a few turns of ghosts.
@@ -25,13 +25,28 @@ const HALF_LIFE: f64 = 32.0;
 const DEVIATIONS: f64 = 2.0;
 const HITS: f64 = 4.0;
 /// A cache that filled with fewer hits than this part of the requests is in a scan or a loop longer than it is.
+const EARLY: usize = 64;
+const SPARSE: u64 = 3;
+const UNEVEN: u32 = 16;
 const COLD_RATIO: f64 = 0.03;
 
 #[derive(Debug)]
 pub(super) struct Learner {
     total: u64,
-    /// One key in 2^shift is in the sample; `None` until the first request tells what things weigh.
+    aim: Aim,
+    /// The index of the first candidate that competes now.
+    list: usize,
+    /// Requests of this epoch whose weight is at least twice or at most half the one before.
+    uneven: u32,
+    last_weight: u32,
+    /// What was asked for in this epoch, in weight.
+    asked: [u32; EPOCH],
+    /// The average weight of a request, faded.
+    average: f64,
+    /// One key in 2^shift is in the sample; `None` until the first requests have told what things weigh.
     shift: Option<u32>,
+    /// Those requests: hash, weight, and whether they hit.
+    early: Vec<(u64, u32, bool)>,
     capacity: u64,
     sample: Sample,
     weights: Vec<u32>,
@@ -40,8 +55,8 @@ pub(super) struct Learner {
     /// Who hit which of the epoch's requests.
     hits: [[u64; WORDS]; COUNT],
     step: usize,
-    /// Requests one candidate hit and another missed, faded.
-    leads: [[f64; COUNT]; COUNT],
+    /// What one candidate hit and another missed, faded: its worth, and the sum of its squares.
+    leads: [[(f64, f64); COUNT]; COUNT],
     /// Hits of each candidate and all requests, faded.
     scores: [f64; COUNT],
     requests: f64,
@@ -55,18 +70,25 @@ pub(super) struct Learner {
 }
 
 impl Learner {
-    pub(super) fn new(total: u64) -> Self {
+    pub(super) fn new(total: u64, aim: Aim) -> Self {
         Learner {
             total,
+            aim,
+            list: 0,
+            uneven: 0,
+            last_weight: 0,
+            asked: [0; EPOCH],
+            average: 0.0,
             shift: None,
+            early: Vec::new(),
             capacity: 0,
             sample: Sample::default(),
             weights: Vec::new(),
-            minis: CANDIDATES.iter().map(|rules| Miniature::new(*rules, 0)).collect(),
+            minis: (0..COUNT).map(|index| Miniature::new(*at(index), 0)).collect(),
             chosen: FIRST,
             hits: [[0; WORDS]; COUNT],
             step: 0,
-            leads: [[0.0; COUNT]; COUNT],
+            leads: [[(0.0, 0.0); COUNT]; COUNT],
             scores: [0.0; COUNT],
             requests: 0.0,
             clock: 0,
@@ -77,8 +99,9 @@ impl Learner {
         }
     }
 
+    /// The index of the rules that lead, in all lists.
     pub(super) fn chosen(&self) -> usize {
-        self.chosen
+        self.list + self.chosen
     }
 
     /// One key in two to the power of this is in the sample.
@@ -94,18 +117,30 @@ impl Learner {
     /// The whole cache may now hold another weight. What was learned stays.
     pub(super) fn set_total(&mut self, total: u64) {
         if total != self.total {
-            let fresh = Learner::new(total);
+            let fresh = Learner::new(total, self.aim);
             let (chosen, switches) = (self.chosen, self.switches);
             *self = Learner { chosen, switches, filling: None, ..fresh };
         }
     }
 
-    fn start(&mut self, weight: u32) -> u32 {
-        let entries = self.total / u64::from(weight.max(1));
+    /// Decides on the sample once enough requests have told what entries weigh.
+    fn start(&mut self, hash: u64, weight: u32, hit: bool) {
+        self.early.push((hash, weight, hit));
+        if self.early.len() < EARLY {
+            return;
+        }
+        let early = std::mem::take(&mut self.early);
+        let weight = early.iter().map(|(_, weight, _)| u64::from(*weight)).sum::<u64>() / EARLY as u64;
+        let entries = self.total / weight.max(1);
         let shift = (0..48).find(|shift| entries >> shift <= MOST_ENTRIES).unwrap_or(48);
         self.shift = Some(shift);
         self.set_miniature_capacity();
-        shift
+        let outside = (1u64 << shift.min(31)) - 1;
+        for (hash, weight, hit) in early {
+            if hash >> 32 & outside == 0 {
+                self.request(hash, weight, hit);
+            }
+        }
     }
 
     fn set_miniature_capacity(&mut self) {
@@ -123,9 +158,9 @@ impl Learner {
     }
 
     /// A request for a sampled key.
-    pub(super) fn request(&mut self, hash: u32, weight: u32, hit: bool) {
-        if self.shift.is_none() && self.start(weight) > 0 {
-            return;
+    pub(super) fn request(&mut self, hash: u64, weight: u32, hit: bool) {
+        if self.shift.is_none() {
+            return self.start(hash, weight, hit);
         }
         let entries = self.capacity.min(MOST_ENTRIES);
         if self.rest.is_asleep() {
@@ -135,7 +170,7 @@ impl Learner {
         self.rest.look(hit, entries);
         self.clock = self.clock.wrapping_add(1);
         let most = self.most_keys();
-        let key = match self.sample.find(hash, self.clock, most) {
+        let key = match self.sample.find(hash as u32, self.clock, most) {
             Found::Known(key, ago) => {
                 self.reuse[reuse_bin(ago)] += 1.0;
                 self.reweigh(key, weight);
@@ -157,7 +192,7 @@ impl Learner {
                 key
             }
         };
-        self.replay(key);
+        self.replay(key, weight);
     }
 
     fn reweigh(&mut self, key: u16, weight: u32) {
@@ -181,7 +216,19 @@ impl Learner {
         }
     }
 
-    fn replay(&mut self, key: u16) {
+    /// Entries weigh more than was thought, so the miniatures hold too few to tell anything: from now on there are
+    /// twice as many keys in the sample, and they hold twice as much.
+    fn mind_sparseness(&mut self) {
+        let held: u32 = self.minis.iter().map(Miniature::len).sum();
+        let shift = self.shift();
+        if shift == 0 || self.filling.is_some() || u64::from(held) * SPARSE > MOST_ENTRIES * COUNT as u64 {
+            return;
+        }
+        self.shift = Some(shift - 1);
+        self.set_miniature_capacity();
+    }
+
+    fn replay(&mut self, key: u16, weight: u32) {
         let (word, bit) = (self.step / 64, self.step % 64);
         let (mut full, mut any_hit) = (false, false);
         for (mini, hits) in self.minis.iter_mut().zip(&mut self.hits) {
@@ -199,11 +246,18 @@ impl Learner {
             }
         }
         self.fill(full, any_hit);
+        self.asked[self.step] = weight;
+        let (less, more) = (weight.min(self.last_weight), weight.max(self.last_weight));
+        self.uneven += u32::from(less <= more / 2);
+        self.last_weight = weight;
         self.step += 1;
         if self.step == EPOCH {
             self.step = 0;
             self.weigh();
             self.choose();
+            self.hits = [[0; WORDS]; COUNT];
+            self.mind_sizes();
+            self.mind_sparseness();
         }
     }
 
@@ -220,32 +274,82 @@ impl Learner {
         }
     }
 
+    /// Other candidates compete once sizes differ, where that matters.
+    fn mind_sizes(&mut self) {
+        let uneven = std::mem::take(&mut self.uneven);
+        if self.aim == Aim::Bytes || self.list != 0 || uneven < UNEVEN {
+            return;
+        }
+        self.list = COUNT;
+        let keys = self.weights.len();
+        for (index, mini) in self.minis.iter_mut().enumerate() {
+            *mini = Miniature::new(*at(COUNT + index), self.capacity);
+            (0..keys).for_each(|_| mini.add_key());
+        }
+        self.sample.release();
+        self.leads = [[(0.0, 0.0); COUNT]; COUNT];
+        self.scores = [0.0; COUNT];
+        self.requests = 0.0;
+        self.rest.changed(self.capacity.min(MOST_ENTRIES));
+    }
+
+    /// What a hit is worth, in average ones.
+    fn worth(&self, weight: u32) -> f64 {
+        match self.aim {
+            Aim::Objects => 1.0,
+            Aim::Bytes => f64::from(weight) / self.average.max(1.0),
+        }
+    }
+
+    /// The worth of those requests of the epoch whose bits are set, and the sum of its squares.
+    fn sum(&self, bits: impl Iterator<Item = u64>) -> (f64, f64) {
+        if self.aim == Aim::Objects {
+            let all: u32 = bits.map(u64::count_ones).sum();
+            return (f64::from(all), f64::from(all));
+        }
+        let mut sums = (0.0, 0.0);
+        for (word, mut left) in bits.enumerate() {
+            while left != 0 {
+                let worth = self.worth(self.asked[word * 64 + left.trailing_zeros() as usize]);
+                sums = (sums.0 + worth, sums.1 + worth * worth);
+                left &= left - 1;
+            }
+        }
+        sums
+    }
+
     /// Adds the epoch to the evidence.
     fn weigh(&mut self) {
         let half_life = (HALF_LIFE * self.capacity.min(MOST_ENTRIES) as f64).max(4.0 * EPOCH as f64);
         let fade = 0.5f64.powf(EPOCH as f64 / half_life);
-        for (one, hits) in self.hits.iter().enumerate() {
-            for (other, others) in self.hits.iter().enumerate() {
-                let only: u32 = hits.iter().zip(others).map(|(a, b)| (a & !b).count_ones()).sum();
+        let asked: f64 = self.asked.iter().map(|weight| f64::from(*weight)).sum();
+        self.average = if self.average == 0.0 { asked / EPOCH as f64 } else { self.average * fade + asked / EPOCH as f64 * (1.0 - fade) };
+        for one in 0..COUNT {
+            for other in 0..COUNT {
+                let bits = self.hits[one].iter().zip(&self.hits[other]).map(|(a, b)| a & !b);
+                let (worth, squares) = self.sum(bits);
                 let lead = &mut self.leads[one][other];
-                *lead = *lead * fade + f64::from(only);
+                *lead = (lead.0 * fade + worth, lead.1 * fade + squares);
             }
-            let all: u32 = hits.iter().map(|word| word.count_ones()).sum();
-            self.scores[one] = self.scores[one] * fade + f64::from(all);
+            let all = self.sum(self.hits[one].iter().copied()).0;
+            self.scores[one] = self.scores[one] * fade + all;
         }
         self.requests = self.requests * fade + EPOCH as f64;
         self.reuse.iter_mut().for_each(|count| *count *= fade);
-        self.hits = [[0; WORDS]; COUNT];
+    }
+
+    fn rules(&self, one: usize) -> &'static Rules {
+        at(self.list + one)
     }
 
     fn choose(&mut self) {
         let now = self.chosen;
         let leads = |one: usize| {
-            let (more, fewer) = (self.leads[one][now], self.leads[now][one]);
-            more - fewer > CANDIDATES[one].doubt() * (DEVIATIONS * (more + fewer).sqrt() + HITS)
+            let ((more, squares), (fewer, others)) = (self.leads[one][now], self.leads[now][one]);
+            more - fewer > self.rules(one).doubt() * (DEVIATIONS * (squares + others).sqrt() + HITS)
         };
         let ahead = (0..COUNT).filter(|one| *one != now && leads(*one));
-        let best = ahead.max_by(|one, other| self.leads[*one][*other].total_cmp(&self.leads[*other][*one]));
+        let best = ahead.max_by(|one, other| self.leads[*one][*other].0.total_cmp(&self.leads[*other][*one].0));
         if let Some(best) = best {
             self.chosen = best;
             self.switches += 1;
@@ -255,10 +359,9 @@ impl Learner {
 
     pub(super) fn report(&self) -> Report {
         let ratio = |hits: f64| if self.requests > 0.0 { hits / self.requests } else { 0.0 };
-        let candidate =
-            |(rules, hits): (&super::Rules, &f64)| Candidate { rules: *rules, hit_ratio: ratio(*hits) };
+        let candidate = |(one, hits): (usize, &f64)| Candidate { rules: *self.rules(one), hit_ratio: ratio(*hits) };
         Report {
-            candidates: CANDIDATES.iter().zip(&self.scores).map(candidate).collect(),
+            candidates: self.scores.iter().enumerate().map(candidate).collect(),
             chosen: self.chosen,
             switches: self.switches,
             sampled_one_in: 1 << self.shift(),

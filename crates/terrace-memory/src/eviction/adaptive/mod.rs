@@ -10,6 +10,7 @@
 //! the miniatures below 512 entries, also goes through them. Memory beside the entries: two links and six bytes
 //! for each, about 200 KiB for the miniatures, and two bytes a ghost.
 
+mod classes;
 mod feed;
 mod ghosts;
 mod learner;
@@ -27,12 +28,11 @@ use std::sync::Arc;
 pub use feed::Learning;
 use ghosts::Ghosts;
 pub use report::{Candidate, Point, Report};
-use rules::CANDIDATES;
-pub use rules::{Admission, Rules};
+pub use rules::{Admission, Preference, Rules};
 use structure::{Body, MAIN, MOST_USES, State, WINDOW};
 
-use super::queues::Queues;
-use super::{Hits, Marks, Policy, Setup};
+use classes::Classes;
+use super::{Aim, Hits, Marks, Policy, Setup};
 use crate::slab::cover;
 
 /// Bytes for ghosts that all shards may always have.
@@ -45,7 +45,7 @@ const LEAST_ENTRY: u64 = 64;
 /// Adapts its behaviour to the workload; the default.
 #[derive(Debug)]
 pub struct Adaptive {
-    queues: Queues<2>,
+    queues: Classes,
     states: Vec<State>,
     hashes: Vec<u32>,
     ghosts: Ghosts,
@@ -61,12 +61,12 @@ impl Policy for Adaptive {
     type Shared = Learning;
 
     fn shared(setup: Setup) -> Learning {
-        Learning::new(setup.total)
+        Learning::new(setup.total, setup.aim)
     }
 
     fn new(setup: Setup, shared: &Arc<Learning>) -> Self {
         Adaptive {
-            queues: Queues::default(),
+            queues: Classes::new(setup.aim == Aim::Objects),
             states: Vec::new(),
             hashes: Vec::new(),
             ghosts: Ghosts::default(),
@@ -124,7 +124,7 @@ impl Policy for Adaptive {
     }
 
     fn clear(&mut self) {
-        self.queues = Queues::default();
+        self.queues.clear();
         self.states.clear();
         self.hashes.clear();
         self.ghosts.clear();
@@ -149,7 +149,7 @@ impl Adaptive {
 
     #[inline]
     fn rules(&self) -> &'static Rules {
-        &CANDIDATES[self.shared.chosen()]
+        rules::at(self.shared.chosen())
     }
 
     fn most_ghost_bytes(&self) -> usize {
@@ -178,8 +178,13 @@ struct Live<'a, M> {
 
 impl<M: Marks> Body for Live<'_, M> {
     #[inline]
-    fn tail(&self, queue: usize) -> Option<u32> {
-        self.shard.queues.tail(queue)
+    fn tail(&self, queue: usize, preference: Preference) -> Option<u32> {
+        self.shard.queues.tail(queue, preference)
+    }
+
+    #[inline]
+    fn weight_of(&self, slot: u32) -> u32 {
+        self.shard.queues.weight_of(slot)
     }
 
     #[inline]
@@ -220,7 +225,7 @@ impl<M: Marks> Body for Live<'_, M> {
 
     fn leave(&mut self, slot: u32, ghost: bool) {
         let turn = self.shard.queues.total_weight();
-        if let Some((_, weight)) = self.shard.queues.unlink(slot)
+        if let Some(weight) = self.shard.queues.unlink(slot)
             && ghost
         {
             let (hash, state) = (self.shard.hashes[slot as usize], self.shard.states[slot as usize]);

@@ -35,6 +35,20 @@ pub struct Rules {
     /// Whether main, while it has room, takes what overflows the window. If not, what came in while the cache
     /// filled has to earn its place like everything after it.
     pub spill: bool,
+    /// How much earlier large entries leave than small ones.
+    pub preference: Preference,
+}
+
+/// How the time an entry stays unused depends on its size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preference {
+    /// Not at all.
+    #[default]
+    None,
+    /// Four times the size leaves in half the time.
+    Root,
+    /// Twice the size leaves in half the time, so a byte of each gives as many hits.
+    Full,
 }
 
 /// The lead plain FIFO needs, in that of others.
@@ -43,13 +57,17 @@ const DOUBT: f64 = 3.0;
 const NEVER: u8 = u8::MAX;
 
 const fn rules(window: u16, admission: Admission, uses: u8, lives: u8, turns: u8, spill: bool) -> Rules {
-    Rules { window, admission, uses, lives, ghost: turns * TURN, spill }
+    Rules { window, admission, uses, lives, ghost: turns * TURN, spill, preference: Preference::None }
+}
+
+const fn sized(rules: Rules, preference: Preference) -> Rules {
+    Rules { preference, ..rules }
 }
 
 /// The behaviours that compete. On a set of block, database, web, object and loop traces the best of them for
 /// each trace and size closes more of the gap to the optimum than the best of seventeen published policies
 /// (`docs/policy.md`); they were chosen greedily from 120 for that, each for what it adds to the others.
-pub(super) const CANDIDATES: [Rules; 10] = [
+pub(super) const CANDIDATES: [Rules; COUNT] = [
     rules(10, Admission::Ghost, 1, 3, 1, true),
     rules(10, Admission::Frequency, NEVER, 1, 0, true),
     rules(400, Admission::Frequency, NEVER, 3, 0, true),
@@ -61,6 +79,32 @@ pub(super) const CANDIDATES: [Rules; 10] = [
     rules(1000, Admission::Ghost, 1, 3, 0, true),
     rules(200, Admission::Frequency, NEVER, 3, 0, true),
 ];
+
+/// Those that compete where objects have different sizes and hits count, not bytes.
+pub(super) const BY_SIZE: [Rules; COUNT] = [
+    sized(CANDIDATES[0], Preference::Full),
+    sized(CANDIDATES[1], Preference::Full),
+    sized(CANDIDATES[2], Preference::Full),
+    sized(CANDIDATES[3], Preference::Full),
+    sized(CANDIDATES[4], Preference::Full),
+    sized(CANDIDATES[5], Preference::Full),
+    sized(CANDIDATES[6], Preference::Full),
+    sized(CANDIDATES[7], Preference::Full),
+    sized(CANDIDATES[8], Preference::Full),
+    sized(CANDIDATES[7], Preference::Root),
+];
+
+/// How many compete.
+pub(super) const COUNT: usize = 10;
+
+/// The rules of an index into both lists, one after the other.
+#[inline]
+pub(super) fn at(index: usize) -> &'static Rules {
+    match index.checked_sub(COUNT) {
+        None => &CANDIDATES[index],
+        Some(index) => &BY_SIZE[index % COUNT],
+    }
+}
 
 /// The candidate that rules until something is known.
 pub(super) const FIRST: usize = 7;

@@ -96,6 +96,11 @@ impl Sample {
         *held = if more { *held + 1 } else { held.saturating_sub(1) };
     }
 
+    /// Nobody holds any key any more.
+    pub(super) fn release(&mut self) {
+        self.keys.iter_mut().for_each(|key| key.held = 0);
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.keys.capacity() * size_of::<Key>() + self.index.allocation_size()
     }
