@@ -16,6 +16,8 @@ pub(crate) enum Law {
     Uniform,
     /// The key of rank r in proportion to r^-0.99.
     Zipf,
+    /// One and the same key, always.
+    OneKey,
 }
 
 impl Law {
@@ -23,6 +25,7 @@ impl Law {
         match self {
             Self::Uniform => "uniform",
             Self::Zipf => "zipf",
+            Self::OneKey => "one-key",
         }
     }
 }
@@ -41,6 +44,7 @@ pub(crate) fn order(law: Law, keys: usize, draws: usize) -> Result<Vec<u64>, Fai
     let theta = match law {
         Law::Uniform => 0.0,
         Law::Zipf => 0.99,
+        Law::OneKey => return Ok(all(keys)?.into_iter().take(1).cycle().take(draws).collect()),
     };
     generate(&format!("zipf:keys={keys},theta={theta},requests={draws}"))
 }
@@ -50,12 +54,12 @@ pub(crate) fn fresh(batch: usize, keys: usize) -> Result<Vec<u64>, Failure> {
     generate(&format!("scan:requests={keys},seed={}", batch + 2))
 }
 
-/// Names for keys: `user:` and 16 hexadecimal digits.
+/// Names for keys, of 32 bytes: `user:`, 16 hexadecimal digits, and `:profile:v1`.
 pub(crate) struct Names(HashMap<u64, String>);
 
 impl Names {
     pub(crate) fn of(keys: &[u64]) -> Self {
-        Self(keys.iter().map(|key| (*key, format!("user:{key:016x}"))).collect())
+        Self(keys.iter().map(|key| (*key, format!("user:{key:016x}:profile:v1"))).collect())
     }
 
     /// The names of these keys, in their order; keys that have none are left out.
@@ -74,7 +78,7 @@ mod tests {
     fn orders_draw_from_all_the_keys_and_from_no_other() {
         let keys: HashSet<u64> = all(1000).unwrap().into_iter().collect();
         assert_eq!(keys.len(), 1000);
-        for law in [Law::Uniform, Law::Zipf] {
+        for law in [Law::Uniform, Law::Zipf, Law::OneKey] {
             assert!(order(law, 1000, 20_000).unwrap().iter().all(|key| keys.contains(key)), "{law:?}");
         }
     }
@@ -107,7 +111,11 @@ mod tests {
         let names = Names::of(&[1, 2]);
         assert_eq!(
             names.in_order(&[2, 1, 3, 2]),
-            ["user:0000000000000002", "user:0000000000000001", "user:0000000000000002"]
+            [
+                "user:0000000000000002:profile:v1",
+                "user:0000000000000001:profile:v1",
+                "user:0000000000000002:profile:v1"
+            ]
         );
     }
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod heap;
 mod keys;
 mod measure;
 mod report;
@@ -46,6 +47,9 @@ struct Arguments {
     /// The program that suite `server` measures [default: `terrace` beside this program]
     #[arg(long, value_name = "PATH")]
     terrace: Option<PathBuf>,
+    /// Of suite `memory`, measure only the cases whose names contain all of these
+    #[arg(long, value_name = "WORD", num_args = 1..)]
+    only: Vec<String>,
     /// Where suite `server` makes the data directories of the servers [default: the system's folder for such]
     #[arg(long, value_name = "PATH")]
     dir: Option<PathBuf>,
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         quick: arguments.quick,
         terrace: arguments.terrace,
         dir: arguments.dir.unwrap_or_else(std::env::temp_dir),
+        only: arguments.only,
     };
     if arguments.quick || cfg!(debug_assertions) {
         eprintln!("terrace-bench: quick or not optimised: this shows that it runs, not how fast anything is");

@@ -26,15 +26,28 @@ pub(crate) struct Against {
     pub(crate) peer: &'static str,
     /// The ratio should not be greater.
     pub(crate) goal: Option<f64>,
+    /// Further peers, each with what the ratio to it should not be greater than.
+    pub(crate) also: &'static [(&'static str, f64)],
 }
 
 impl Against {
     pub(crate) fn just(peer: &'static str) -> Option<Self> {
-        Some(Self { peer, goal: None })
+        Some(Self { peer, goal: None, also: &[] })
     }
 
     pub(crate) fn at_most(goal: f64, peer: &'static str) -> Option<Self> {
-        Some(Self { peer, goal: Some(goal) })
+        Some(Self { peer, goal: Some(goal), also: &[] })
+    }
+
+    /// The same, compared with these too.
+    pub(crate) fn and(self, also: &'static [(&'static str, f64)]) -> Option<Self> {
+        Some(Self { also, ..self })
+    }
+
+    /// Every peer with its goal.
+    fn peers(self) -> impl Iterator<Item = (&'static str, Option<f64>)> {
+        let also = self.also.iter().map(|(peer, goal)| (*peer, Some(*goal)));
+        std::iter::once((self.peer, self.goal)).chain(also)
     }
 }
 
@@ -102,13 +115,18 @@ impl Report {
     pub(crate) fn case(&mut self, case: &str, metrics: &[Metric], rows: &[Row]) -> io::Result<()> {
         let text = if self.json { self.lines(case, metrics, rows) } else { table(case, metrics, rows) };
         io::stdout().write_all(text.as_bytes())?;
-        for (row, against, ratio) in compared(rows) {
-            if let Some(goal) = against.goal {
-                let what = format!("{case}: {} against {}", row.subject, against.peer);
+        for Comparison { row, peer, goal, ratio } in compared(rows) {
+            if let Some(goal) = goal {
+                let what = format!("{case}: {} against {peer}", row.subject);
                 self.verdicts.push(Verdict { what, ratio, goal });
             }
         }
         Ok(())
+    }
+
+    /// Adds a figure that has a goal of its own to the summary.
+    pub(crate) fn limit(&mut self, what: &str, figure: f64, goal: f64) {
+        self.verdicts.push(Verdict { what: what.to_owned(), ratio: figure, goal });
     }
 
     fn lines(&self, case: &str, metrics: &[Metric], rows: &[Row]) -> String {
@@ -119,8 +137,8 @@ impl Report {
             serde_json::to_string(&line).unwrap_or_default() + "\n"
         };
         let mut text = String::new();
-        for (row, against, ratio) in compared(rows) {
-            text += &line(row, &format!("ratio to {}", against.peer), "ratio", ratio);
+        for Comparison { row, peer, ratio, .. } in compared(rows) {
+            text += &line(row, &format!("ratio to {peer}"), "ratio", ratio);
         }
         for row in rows {
             for (index, metric) in metrics.iter().enumerate() {
@@ -141,36 +159,63 @@ impl Report {
     }
 }
 
-/// The rows that have a peer among the rows, with the ratio to it, if what was measured was enough for one.
-fn compared(rows: &[Row]) -> impl Iterator<Item = (&Row, Against, f64)> {
-    rows.iter().filter_map(|row| {
-        let against = row.against?;
-        let peer = rows.iter().find(|peer| peer.subject == against.peer)?;
-        Some((row, against, row.ratio_to(peer))).filter(|(.., ratio)| ratio.is_finite())
+/// A row beside one of its peers.
+struct Comparison<'a> {
+    row: &'a Row,
+    peer: &'static str,
+    goal: Option<f64>,
+    ratio: f64,
+}
+
+impl Comparison<'_> {
+    /// What of the goal, if there is one.
+    fn verdict(&self) -> Option<String> {
+        let goal = self.goal?;
+        Some(format!("goal {goal:.2}: {}", if self.ratio <= goal { "reached" } else { "missed" }))
+    }
+}
+
+/// The rows that have peers among the rows, with the ratio to each, if what was measured was enough for one.
+fn compared(rows: &[Row]) -> impl Iterator<Item = Comparison<'_>> {
+    let pairs = rows.iter().flat_map(|row| {
+        let peers = row.against.into_iter().flat_map(Against::peers);
+        peers.map(move |(peer, goal)| (row, peer, goal))
+    });
+    pairs.filter_map(|(row, peer, goal)| {
+        let ratio = row.ratio_to(rows.iter().find(|other| other.subject == peer)?);
+        ratio.is_finite().then_some(Comparison { row, peer, goal, ratio })
     })
 }
 
 fn table(case: &str, metrics: &[Metric], rows: &[Row]) -> String {
-    let mut text = format!("\n{case}\n  {:>6}  {:<12}", "ratio", "to");
+    let mut text = format!("\n{case}\n  {:>6}  {:<14}", "ratio", "to");
     for metric in metrics {
-        text += &format!(" {:>18}", format!("{} {}", metric.name, metric.unit));
+        text += &format!(" {:>16}", format!("{} {}", metric.name, metric.unit));
     }
     text += "  subject\n";
     for row in rows {
-        let found = compared(rows).find(|(other, ..)| other.subject == row.subject);
-        let (ratio, to) = match found {
-            Some((_, against, ratio)) => (format!("{ratio:.2}"), against.peer),
-            None => (String::new(), ""),
+        let mut found = compared(rows).filter(|found| std::ptr::eq(found.row, row));
+        let first = found.next();
+        text += &match &first {
+            Some(first) => format!("  {:>6.2}  {:<14}", first.ratio, first.peer),
+            None => format!("  {:>6}  {:<14}", "", ""),
         };
-        text += &format!("  {ratio:>6}  {to:<12}");
         for index in 0..metrics.len() {
-            text += &format!(" {:>18}", figure(row.median_of(index)));
+            text += &format!(" {:>16}", figure(row.median_of(index)));
         }
         text += &format!("  {}", row.subject);
-        if let Some((_, Against { goal: Some(goal), .. }, ratio)) = found {
-            text += &format!("   goal {goal:.2}: {}", if ratio <= goal { "reached" } else { "missed" });
+        if let Some(verdict) = first.and_then(|first| first.verdict()) {
+            text += &format!("   {verdict}");
         }
         text.push('\n');
+        for other in found {
+            text += &format!(
+                "  {:>6.2}  {:<14} {}\n",
+                other.ratio,
+                other.peer,
+                other.verdict().unwrap_or_default()
+            );
+        }
     }
     text
 }

@@ -31,6 +31,8 @@ pub(crate) mod flag {
     pub(crate) const PINNED: u8 = 4;
     /// It may expire.
     pub(crate) const TIMED: u8 = 8;
+    /// It was unlinked, and whoever held it since has given it up.
+    pub(crate) const GIVEN_UP: u8 = 16;
 }
 
 /// The place of one entry.
@@ -58,10 +60,17 @@ impl<K, V> Cell<K, V> {
         self.flags.load(Ordering::Relaxed) & flag != 0
     }
 
-    /// Under the shard's lock.
+    /// Under the shard's lock, or by whoever unlinked the cell.
+    #[inline]
     pub(crate) fn set(&self, flag: u8, on: bool) {
         let flags = self.flags.load(Ordering::Relaxed);
         self.flags.store(if on { flags | flag } else { flags & !flag }, Ordering::Release);
+    }
+
+    /// Whether nobody holds it any more; whoever did saw it for the last time before that.
+    #[inline]
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & flag::GIVEN_UP != 0
     }
 
     /// The hash of a live entry, or the next cell of a list.
@@ -70,6 +79,7 @@ impl<K, V> Cell<K, V> {
         self.word.load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(crate) fn set_word(&self, word: u32) {
         self.word.store(word, Ordering::Release);
     }

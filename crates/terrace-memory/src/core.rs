@@ -1,10 +1,11 @@
 //! The part of a shard that readers share: index and cells, and the time of grace between leaving the index and
 //! being freed.
 //!
-//! Decision: what a writer unlinks goes into *limbo*. Once enough has gathered there, one barrier and one look at
-//! the readers' lines serve for all of it, and whoever looked drops the pairs, outside every lock. If some reader
-//! is still at it, nobody waits: the next writer looks again. Only when limbo grows beyond its bound does the
-//! writer wait, for a while, and never if it is reading itself.
+//! Decision: what a writer unlinks is listed under the shard's lock, and once enough has gathered the list goes into
+//! *limbo*, where one barrier and one look at the readers' lines serve for all of it, and whoever looked drops the pairs,
+//! outside every lock. Whoever holds what left gives it up by a plain store; what is not given up by then stays in limbo.
+//! If some reader is still at it, nobody waits: the next writer looks again. Only when limbo grows beyond its bound does
+//! the writer wait, for a while, and never if it is reading itself.
 
 #![allow(unsafe_code, reason = "readers hold no lock; UNSAFE.md argues each use")]
 
@@ -18,7 +19,7 @@ use crate::cell::{Cell, Pair, flag};
 use crate::entry::Cause;
 use crate::gone::Gone;
 use crate::readers::{Grace, Pin, Readers};
-use crate::slab::{NIL, Slab, Space};
+use crate::slab::{Chain, NIL, Slab, Space};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Mutex, yield_now};
 use crate::table::Table;
 
@@ -94,6 +95,8 @@ pub(crate) struct Core<K, V> {
     retired: Mutex<Retired>,
     /// An index was replaced, and nobody has tried to free it since.
     old_index: atomic::AtomicBool,
+    /// Enough has come into limbo, and nobody has tried to free it since.
+    due: atomic::AtomicBool,
     /// The weight of all that was ever unlinked, and of all of that which was freed.
     unlinked: atomic::AtomicU64,
     released: atomic::AtomicU64,
@@ -157,6 +160,7 @@ impl<K, V> Core<K, V> {
             freed: AtomicU32::new(NIL),
             retired: Mutex::new(Retired::default()),
             old_index: atomic::AtomicBool::new(false),
+            due: atomic::AtomicBool::new(false),
             unlinked: atomic::AtomicU64::new(0),
             released: atomic::AtomicU64::new(0),
             batch: limits.batch,
@@ -275,10 +279,37 @@ impl<K, V> Core<K, V> {
         unsafe { self.slab.cell(number).fill(pair, hash, mark, flags) };
     }
 
-    /// Counts the weight of an entry that has just left the table. Under the shard's lock.
+    /// Lists a cell that has just left the table, with its weight. It is somebody's who gives it up later.
+    #[inline]
+    pub(crate) fn depart(&self, space: &mut Space<K, V>, number: u32, weight: u32) {
+        self.count_unlinked(u64::from(weight));
+        let chain = &mut space.departed;
+        self.link(chain, number);
+        if chain.len >= self.batch || self.is_over() {
+            self.send_departed(space);
+            self.due.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Puts into limbo what departed.
+    pub(crate) fn send_departed(&self, space: &mut Space<K, V>) {
+        let Chain { first, last, len } = std::mem::replace(&mut space.departed, Chain::EMPTY);
+        if len > 0 {
+            self.push(first, last, len);
+        }
+    }
+
+    /// Counts weight that has just left the table. Under the shard's lock.
+    #[inline]
     pub(crate) fn count_unlinked(&self, weight: u64) {
         let sum = self.unlinked.load(Ordering::Relaxed).wrapping_add(weight);
         self.unlinked.store(sum, Ordering::Relaxed);
+    }
+
+    /// Whether more waits to be freed than should.
+    #[inline]
+    fn is_over(&self) -> bool {
+        self.retired_weight() > self.most_weight.load(Ordering::Relaxed)
     }
 
     /// The weight of what was unlinked and not freed.
@@ -293,27 +324,33 @@ impl<K, V> Core<K, V> {
 
     /// Gives up an unlinked cell: it will be freed when nobody can be looking at it. Not under any lock, because
     /// values are dropped here.
+    #[inline]
     pub(crate) fn retire(&self, number: u32) {
-        let len = self.push(number, number, 1);
-        let over = || self.retired_weight() > self.most_weight.load(Ordering::Relaxed);
-        let again = len.is_multiple_of((self.batch / 4).max(1));
-        if len >= self.batch && (again || len == self.batch) || over() {
-            // What callers still hold counts too, but there is no use in waiting for that: it may be this very thread.
-            if !self.reclaim() && over() {
-                self.wait_while(over);
-            }
+        self.slab.cell(number).set(flag::GIVEN_UP, true);
+        if self.due.load(Ordering::Relaxed) || self.is_over() {
+            self.reclaim_due();
         }
     }
 
-    /// Adds a chain of cells to limbo, and tells how many are in it now.
-    pub(crate) fn push(&self, first: u32, last: u32, count: u32) -> u32 {
+    #[cold]
+    fn reclaim_due(&self) {
+        self.due.store(false, Ordering::Relaxed);
+        let over = || self.is_over();
+        // What callers still hold counts too, but there is no use in waiting for that: it may be this very thread.
+        if !self.reclaim() && over() {
+            self.wait_while(over);
+        }
+    }
+
+    /// Adds a chain of cells to limbo.
+    pub(crate) fn push(&self, first: u32, last: u32, count: u32) {
         let mut seen = self.limbo.load(Ordering::Relaxed);
         loop {
             let list = List(seen);
             self.slab.cell(last).set_word(list.first());
             let new = List::new(first, list.len() + count);
             match self.limbo.compare_exchange_weak(seen, new.0, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return new.len(),
+                Ok(_) => return,
                 Err(now) => seen = now,
             }
         }
@@ -374,29 +411,50 @@ impl<K, V> Core<K, V> {
     /// Drops what is in a batch whose time of grace is over.
     fn free(&self, batch: Batch) {
         drop(batch.tables);
-        let (first, mut last, mut number) = (batch.cells.first(), NIL, batch.cells.first());
+        let (mut freed, mut held) = (Chain::EMPTY, Chain::EMPTY);
         let (mut weight, mut panicked) = (0, None);
-        while number != NIL {
+        let mut next = batch.cells.first();
+        while next != NIL {
+            let number = next;
             let cell = self.slab.cell(number);
+            next = cell.word();
+            if !cell.is_given_up() {
+                self.link(&mut held, number);
+                continue;
+            }
             weight += u64::from(self.slab.weight(number));
             // SAFETY: the cell is filled and was unlinked, whoever unlinked it gave it up, and every reader who
             // can have found it has gone on.
             let pair = unsafe { cell.empty() };
+            self.link(&mut freed, number);
             if needs_drop::<Pair<K, V>>() {
                 let dropped = catch_unwind(AssertUnwindSafe(|| drop(pair)));
                 panicked = panicked.or(dropped.err());
             }
-            (last, number) = (number, cell.word());
         }
-        if first != NIL {
+        if held.len > 0 {
+            self.push(held.first, held.last, held.len);
+        }
+        if freed.len > 0 {
             self.released.fetch_add(weight, Ordering::Relaxed);
-            self.push_freed(first, last);
+            self.push_freed(freed.first, freed.last);
         }
         if let Some(panic) = panicked
             && !std::thread::panicking()
         {
             resume_unwind(panic);
         }
+    }
+
+    /// Puts a cell before those of a chain.
+    #[inline]
+    fn link(&self, chain: &mut Chain, number: u32) {
+        self.slab.cell(number).set_word(chain.first);
+        chain.first = number;
+        if chain.last == NIL {
+            chain.last = number;
+        }
+        chain.len += 1;
     }
 
     fn push_freed(&self, first: u32, last: u32) {

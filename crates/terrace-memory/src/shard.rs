@@ -124,6 +124,11 @@ impl<K, V> Marks for CellMarks<'_, K, V> {
     fn set(&self, slot: u32, mark: u8) {
         self.core.slab.cell(self.names.cell(slot)).mark.store(mark, Ordering::Relaxed);
     }
+
+    #[inline]
+    fn hash(&self, slot: u32) -> u32 {
+        self.core.slab.cell(self.names.cell(slot)).word()
+    }
 }
 
 /// A shard whose lock is held.
@@ -205,7 +210,6 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
         self.state.names.exchange(old, number);
         self.core.table(&self.state.space).exchange(index_hash(hash), old, number);
         cell.set(flag::LIVE, false);
-        self.core.count_unlinked(u64::from(before));
         self.state.weight = self.state.weight - u64::from(before) + u64::from(weight);
         self.with_policy(|policy, marks, names| {
             let slot = names.slot(number);
@@ -217,6 +221,7 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
                 (true, true) => {}
             }
         });
+        self.core.depart(&mut self.state.space, old, before);
         Ok(())
     }
 
@@ -277,7 +282,7 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
             self.state.wheel.disarm(number);
         }
         let weight = self.core.slab.weight(number);
-        self.core.count_unlinked(u64::from(weight));
+        self.core.depart(&mut self.state.space, number, weight);
         self.state.weight -= u64::from(weight);
         self.state.len -= 1;
         weight
@@ -308,6 +313,7 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
             let cell = self.core.slab.cell(number);
             if cell.is(flag::LIVE) {
                 cell.set(flag::LIVE, false);
+                cell.set(flag::GIVEN_UP, true);
                 let (first, last) = drained.chain.unwrap_or((crate::slab::NIL, number));
                 cell.set_word(first);
                 drained.chain = Some((number, last));
@@ -315,6 +321,7 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
             }
         }
         self.core.count_unlinked(drained.weight);
+        self.core.send_departed(&mut self.state.space);
         let state = &mut *self.state;
         state.policy.clear();
         state.wheel.clear();

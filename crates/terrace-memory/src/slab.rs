@@ -92,6 +92,20 @@ pub(crate) struct Space<K, V> {
     fresh: u32,
     /// The first free cell of those that were.
     free: u32,
+    /// Cells that were unlinked not long ago.
+    pub(crate) departed: Chain,
+}
+
+/// Cells in a list through their words, the last one first.
+#[derive(Clone, Copy)]
+pub(crate) struct Chain {
+    pub(crate) first: u32,
+    pub(crate) last: u32,
+    pub(crate) len: u32,
+}
+
+impl Chain {
+    pub(crate) const EMPTY: Chain = Chain { first: NIL, last: NIL, len: 0 };
 }
 
 // SAFETY: a slab hands out pairs by shared reference to any thread and lets any thread take them out, so both
@@ -116,7 +130,7 @@ impl<K, V> Slab<K, V> {
             first_chunk,
             usual_weight,
         };
-        let mut space = Space { directories: Vec::new(), chunks: 0, blocks: Vec::new(), fresh: 0, free: NIL };
+        let mut space = Space { directories: Vec::new(), chunks: 0, blocks: Vec::new(), fresh: 0, free: NIL, departed: Chain::EMPTY };
         slab.replace_directory(&mut space);
         (slab, space)
     }

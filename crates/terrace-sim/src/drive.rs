@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use terrace_memory::eviction::{Hits, Marks, Policy, Setup};
+use terrace_memory::eviction::{Aim, Hits, Marks, Policy, Setup};
 
 use crate::generate::mix;
 use crate::replay::{Outcome, PROGRESS_STEP, Run, SEED};
@@ -17,9 +17,9 @@ use crate::trace::Record;
 /// No slot.
 const NIL: u32 = u32::MAX;
 
-/// The marks of all slots.
+/// The marks of all slots, and the hashes.
 #[derive(Default)]
-struct Bytes(Vec<Cell<u8>>);
+struct Bytes(Vec<Cell<u8>>, Vec<u32>);
 
 impl Marks for Bytes {
     #[inline]
@@ -30,6 +30,11 @@ impl Marks for Bytes {
     #[inline]
     fn set(&self, slot: u32, mark: u8) {
         self.0[slot as usize].set(mark);
+    }
+
+    #[inline]
+    fn hash(&self, slot: u32) -> u32 {
+        self.1[slot as usize]
     }
 }
 
@@ -54,8 +59,8 @@ struct Cache<P: Policy> {
 }
 
 impl<P: Policy> Cache<P> {
-    fn new(capacity: u64, keys: usize) -> Self {
-        let setup = Setup::alone(capacity, SEED);
+    fn new(capacity: u64, aim: Aim, keys: usize) -> Self {
+        let setup = Setup { aim, ..Setup::alone(capacity, SEED) };
         let shared = Arc::new(P::shared(setup));
         Cache {
             policy: P::new(setup, &shared),
@@ -103,11 +108,13 @@ impl<P: Policy> Cache<P> {
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.entries[slot as usize] = entry;
+                self.marks.1[slot as usize] = hash as u32;
                 slot
             }
             None => {
                 self.entries.push(entry);
                 self.marks.0.push(Cell::new(0));
+                self.marks.1.push(hash as u32);
                 (self.entries.len() - 1) as u32
             }
         };
@@ -135,7 +142,7 @@ impl<P: Policy> Cache<P> {
 
 /// Replays a whole trace through one policy.
 pub(crate) fn drive<P: Policy>(run: &Run<'_>, progress: &mut dyn FnMut(u64)) -> Outcome {
-    let mut cache: Cache<P> = Cache::new(run.capacity, run.trace.unique_keys() as usize);
+    let mut cache: Cache<P> = Cache::new(run.capacity, run.aim, run.trace.unique_keys() as usize);
     let mut outcome = Outcome::default();
     let mut done = 0;
     let requests = run.trace.records().chunks(PROGRESS_STEP).zip(run.trace.ids().chunks(PROGRESS_STEP));

@@ -22,12 +22,19 @@ pub(crate) struct Plan {
     pub(crate) terrace: Option<PathBuf>,
     /// Where servers keep their data.
     pub(crate) dir: PathBuf,
+    /// Words that the name of a case of suite `memory` has to contain to be measured.
+    pub(crate) only: Vec<String>,
 }
 
 impl Plan {
     /// A number of operations, or a hundredth of it in a quick run.
     pub(crate) fn operations(&self, full: usize) -> usize {
         if self.quick { full / 100 } else { full }
+    }
+
+    /// Whether a case of this name is to be measured.
+    pub(crate) fn wants(&self, case: &str) -> bool {
+        self.only.iter().all(|word| case.contains(word))
     }
 }
 

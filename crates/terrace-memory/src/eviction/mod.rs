@@ -24,6 +24,7 @@ mod qdlp;
 mod queue;
 mod queues;
 mod random;
+mod rings;
 mod s3fifo;
 mod sieve;
 mod sketch;
@@ -54,13 +55,16 @@ pub use two_q::TwoQ;
 pub use wtinylfu::WTinyLfu;
 
 /// The marks of a shard's entries: one byte each, kept by whoever keeps the entries, changed by hits at any
-/// moment.
+/// moment; and the hashes, which are kept there anyway.
 pub trait Marks {
     /// The mark of the entry in this slot.
     fn get(&self, slot: u32) -> u8;
 
     /// Changes it. Called under the shard's lock; a hit at the same moment may be lost.
     fn set(&self, slot: u32, mark: u8);
+
+    /// The lower half of the hash with which the entry in this slot was inserted.
+    fn hash(&self, slot: u32) -> u32;
 }
 
 /// What a policy for one shard is made for.
@@ -75,7 +79,7 @@ pub struct Setup {
     pub shards: usize,
     /// Everything random in a policy comes from here.
     pub seed: u64,
-    /// What a policy that can serve either should hit.
+    /// What a policy that can serve either should hit. It stays what it was when the policy was made.
     pub aim: Aim,
 }
 
@@ -185,11 +189,16 @@ mod testing {
 
     use super::{Marks, Policy, Setup};
 
-    pub(super) struct PlainMarks(Vec<Cell<u8>>);
+    /// The mark and the hash of each slot; its number, unless another is said.
+    pub(super) struct PlainMarks(Vec<(Cell<u8>, Cell<u32>)>);
 
     impl PlainMarks {
         pub(super) fn new(slots: usize) -> Self {
-            PlainMarks(vec![Cell::new(0); slots])
+            PlainMarks((0..slots as u32).map(|slot| (Cell::new(0), Cell::new(slot))).collect())
+        }
+
+        pub(super) fn name(&self, slot: u32, hash: u64) {
+            self.0[slot as usize].1.set(hash as u32);
         }
 
         pub(super) fn hit<P: Policy>(&self, slot: u32) {
@@ -199,11 +208,15 @@ mod testing {
 
     impl Marks for PlainMarks {
         fn get(&self, slot: u32) -> u8 {
-            self.0[slot as usize].get()
+            self.0[slot as usize].0.get()
         }
 
         fn set(&self, slot: u32, mark: u8) {
-            self.0[slot as usize].set(mark);
+            self.0[slot as usize].0.set(mark);
+        }
+
+        fn hash(&self, slot: u32) -> u32 {
+            self.0[slot as usize].1.get()
         }
     }
 

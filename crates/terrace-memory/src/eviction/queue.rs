@@ -30,7 +30,7 @@ pub(super) struct Links {
 
 /// What slots weigh.
 #[derive(Debug, Default)]
-enum Weights {
+pub(super) enum Weights {
     #[default]
     Unknown,
     /// All that ever came in weigh the same.
@@ -38,38 +38,58 @@ enum Weights {
     Each(Vec<u32>),
 }
 
-impl Links {
+impl Weights {
     #[inline]
-    pub(super) fn weight(&self, slot: u32) -> u32 {
-        match &self.weights {
+    pub(super) fn of(&self, slot: u32) -> u32 {
+        match self {
             Weights::Unknown => 0,
             Weights::Alike(weight) => *weight,
             Weights::Each(weights) => weights.get(slot as usize).copied().unwrap_or(0),
         }
     }
 
+    /// Notes what one of so many slots weighs.
     #[inline]
-    fn set_weight(&mut self, slot: u32, weight: u32) {
-        match &self.weights {
+    pub(super) fn set(&mut self, slot: u32, weight: u32, slots: usize) {
+        match self {
             Weights::Alike(common) if *common == weight => {}
-            _ => self.set_own_weight(slot, weight),
+            _ => self.set_own(slot, weight, slots),
         }
     }
 
-    fn set_own_weight(&mut self, slot: u32, weight: u32) {
-        match &mut self.weights {
-            Weights::Unknown => self.weights = Weights::Alike(weight),
+    fn set_own(&mut self, slot: u32, weight: u32, slots: usize) {
+        match self {
+            Weights::Unknown => *self = Weights::Alike(weight),
             Weights::Alike(common) => {
-                let mut weights = vec![*common; self.links.len()];
+                let mut weights = vec![*common; slots];
                 cover(&mut weights, slot);
                 weights[slot as usize] = weight;
-                self.weights = Weights::Each(weights);
+                *self = Weights::Each(weights);
             }
             Weights::Each(weights) => {
                 cover(weights, slot);
                 weights[slot as usize] = weight;
             }
         }
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        match self {
+            Weights::Each(weights) => weights.capacity() * size_of::<u32>(),
+            _ => 0,
+        }
+    }
+}
+
+impl Links {
+    #[inline]
+    pub(super) fn weight(&self, slot: u32) -> u32 {
+        self.weights.of(slot)
+    }
+
+    #[inline]
+    fn set_weight(&mut self, slot: u32, weight: u32) {
+        self.weights.set(slot, weight, self.links.len());
     }
 
     /// The slot that stands one place nearer to the head of the same queue.
@@ -79,11 +99,7 @@ impl Links {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let weights = match &self.weights {
-            Weights::Each(weights) => weights.capacity() * size_of::<u32>(),
-            _ => 0,
-        };
-        self.links.capacity() * size_of::<Link>() + weights
+        self.links.capacity() * size_of::<Link>() + self.weights.heap_bytes()
     }
 }
 

@@ -146,6 +146,9 @@ mod tests {
                 3
             }
             fn set(&self, _: u32, _: u8) {}
+            fn hash(&self, slot: u32) -> u32 {
+                slot
+            }
         }
         let mut policy: S3Fifo = alone(10);
         for slot in 0..10 {

@@ -7,7 +7,6 @@
 use super::Marks;
 use super::ghost::{Ghost, fingerprint};
 use super::queues::Queues;
-use crate::slab::cover;
 
 /// The small queue gets one part in this many of the weight.
 const SMALL_PART: u64 = 10;
@@ -22,7 +21,6 @@ pub(super) const MAIN: usize = 1;
 pub(super) struct SmallMain<const USES: u8> {
     pub(super) queues: Queues<2>,
     pub(super) ghost: Ghost,
-    fingerprints: Vec<u32>,
 }
 
 impl<const USES: u8> SmallMain<USES> {
@@ -32,10 +30,7 @@ impl<const USES: u8> SmallMain<USES> {
     }
 
     pub(super) fn insert<M: Marks>(&mut self, slot: u32, hash: u64, weight: u32, marks: &M) {
-        cover(&mut self.fingerprints, slot);
-        let fingerprint = fingerprint(hash);
-        self.fingerprints[slot as usize] = fingerprint;
-        let queue = if self.ghost.recall(fingerprint) { MAIN } else { SMALL };
+        let queue = if self.ghost.recall(fingerprint(hash)) { MAIN } else { SMALL };
         self.queues.push_head(queue, slot, weight);
         marks.set(slot, 0);
     }
@@ -68,7 +63,7 @@ impl<const USES: u8> SmallMain<USES> {
             let ghost_weight = total - total / SMALL_PART;
             // The count matters only where entries weigh nothing.
             let ghost_len = self.queues.total_len() + 1;
-            self.ghost.remember(self.fingerprints[slot as usize], weight, ghost_weight, ghost_len);
+            self.ghost.remember(fingerprint(u64::from(marks.hash(slot))), weight, ghost_weight, ghost_len);
             return Some(slot);
         }
         None
@@ -91,6 +86,6 @@ impl<const USES: u8> SmallMain<USES> {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.queues.heap_bytes() + self.fingerprints.capacity() * size_of::<u32>() + self.ghost.heap_bytes()
+        self.queues.heap_bytes() + self.ghost.heap_bytes()
     }
 }

@@ -4,34 +4,41 @@
 //! read is inlined into its loop as it would be into a caller's; behind `dyn` stands a whole loop.
 
 use std::hint::black_box;
+use std::time::Instant;
 
-/// A key of a measurement, and the value that belongs to it.
-pub(super) trait Keyed: Copy + Send + Sync {
-    fn value(self) -> u64;
-}
-
-impl Keyed for u64 {
-    fn value(self) -> u64 {
-        self.rotate_left(17)
-    }
-}
-
-impl Keyed for &str {
-    fn value(self) -> u64 {
-        // The names end with what tells them apart.
-        self.as_bytes().last_chunk().copied().map_or(0, u64::from_le_bytes)
-    }
-}
+use super::value::Keyed;
 
 /// A cache that is measured.
-pub(super) trait Contender<K>: Send + Sync {
+pub(super) trait Contender<K: Keyed>: Send + Sync {
     const NAME: &'static str;
     /// Whether it makes room for new entries.
     const EVICTS: bool = true;
+    /// The word of the key's value.
     fn get(&self, key: K) -> Option<u64>;
-    fn put(&self, key: K, value: u64);
+    fn put(&self, key: K, word: u64);
+
     /// Finishes what it does in the background.
     fn settle(&self) {}
+
+    fn reads(&self, keys: &[K]) -> Tally {
+        let mut tally = Tally::default();
+        for key in keys {
+            tally.add(self.get(*key));
+        }
+        tally
+    }
+
+    fn writes(&self, keys: &[K]) {
+        for key in keys {
+            self.put(*key, key.value());
+        }
+    }
+}
+
+/// A cache that makes what is not there, once however many ask.
+pub(super) trait Maker<K: Keyed>: Contender<K> {
+    /// The word of the key's value, which is made of this word if there is none.
+    fn get_or_make(&self, key: K, word: u64) -> u64;
 }
 
 /// What reads found: how many, and the sum of the values.
@@ -49,10 +56,10 @@ impl Tally {
     }
 
     #[inline]
-    fn add(&mut self, value: Option<u64>) {
-        if let Some(value) = black_box(value) {
+    pub(super) fn add(&mut self, word: Option<u64>) {
+        if let Some(word) = black_box(word) {
             self.found += 1;
-            self.sum = self.sum.wrapping_add(value);
+            self.sum = self.sum.wrapping_add(word);
         }
     }
 }
@@ -73,6 +80,8 @@ pub(super) trait Subject<K>: Send + Sync {
     fn reads(&self, keys: &[K]) -> Tally;
     fn writes(&self, keys: &[K]);
     fn mixes(&self, keys: &[K]) -> Tally;
+    /// How long each read that found something took, in nanoseconds and with what asking the time takes.
+    fn timed_reads(&self, keys: &[K]) -> Vec<u32>;
 }
 
 impl<K: Keyed, C: Contender<K>> Subject<K> for C {
@@ -89,17 +98,11 @@ impl<K: Keyed, C: Contender<K>> Subject<K> for C {
     }
 
     fn reads(&self, keys: &[K]) -> Tally {
-        let mut tally = Tally::default();
-        for key in keys {
-            tally.add(self.get(*key));
-        }
-        tally
+        Contender::reads(self, keys)
     }
 
     fn writes(&self, keys: &[K]) {
-        for key in keys {
-            self.put(*key, key.value());
-        }
+        Contender::writes(self, keys);
     }
 
     fn mixes(&self, keys: &[K]) -> Tally {
@@ -110,6 +113,39 @@ impl<K: Keyed, C: Contender<K>> Subject<K> for C {
             } else {
                 tally.add(self.get(*key));
             }
+        }
+        tally
+    }
+
+    fn timed_reads(&self, keys: &[K]) -> Vec<u32> {
+        let mut times = Vec::with_capacity(keys.len());
+        for key in keys {
+            let began = Instant::now();
+            let found = black_box(self.get(*key)).is_some();
+            let took = began.elapsed();
+            if found {
+                times.push(u32::try_from(took.as_nanos()).unwrap_or(u32::MAX));
+            }
+        }
+        times
+    }
+}
+
+/// A maker, its type forgotten.
+pub(super) trait Making<K>: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn makes(&self, keys: &[K]) -> Tally;
+}
+
+impl<K: Keyed, M: Maker<K>> Making<K> for M {
+    fn name(&self) -> &'static str {
+        M::NAME
+    }
+
+    fn makes(&self, keys: &[K]) -> Tally {
+        let mut tally = Tally::default();
+        for key in keys {
+            tally.add(Some(self.get_or_make(*key, key.value())));
         }
         tally
     }
@@ -129,19 +165,20 @@ mod tests {
         fn get(&self, key: u64) -> Option<u64> {
             self.0.lock().unwrap().get(&key).copied()
         }
-        fn put(&self, key: u64, value: u64) {
-            self.0.lock().unwrap().insert(key, value);
+        fn put(&self, key: u64, word: u64) {
+            self.0.lock().unwrap().insert(key, word);
         }
     }
 
     #[test]
     fn a_tally_tells_a_missing_and_a_wrong_value() {
         let plain = Plain(Mutex::default());
-        plain.writes(&[1, 2, 3]);
-        assert_eq!(plain.reads(&[1, 2, 2]), Tally::of(&[1u64, 2, 2]));
-        assert_ne!(plain.reads(&[1, 2, 4]), Tally::of(&[1u64, 2, 4]));
+        Subject::writes(&plain, &[1, 2, 3]);
+        assert_eq!(Subject::reads(&plain, &[1, 2, 2]), Tally::of(&[1u64, 2, 2]));
+        assert_ne!(Subject::reads(&plain, &[1, 2, 4]), Tally::of(&[1u64, 2, 4]));
         plain.put(3, 0);
-        assert_ne!(plain.reads(&[3]), Tally::of(&[3u64]));
+        assert_ne!(Subject::reads(&plain, &[3]), Tally::of(&[3u64]));
+        assert_eq!(plain.timed_reads(&[1, 9, 2]).len(), 2);
     }
 
     #[test]
@@ -150,7 +187,7 @@ mod tests {
         let keys: Vec<u64> = (0..103).collect();
         assert_eq!(plain.mixes(&keys).found, 0);
         assert_eq!(plain.0.lock().unwrap().len(), keys.len() - reads_of_mix(keys.len()));
-        plain.writes(&keys);
+        Subject::writes(&plain, &keys);
         assert_eq!(plain.mixes(&keys).found, reads_of_mix(keys.len()));
     }
 }

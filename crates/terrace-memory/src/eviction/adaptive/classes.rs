@@ -2,10 +2,10 @@
 //!
 //! Decision: an entry stands in the queue of its weight's octave, and each of those is first in, first out. How long
 //! the oldest of one has stood there is told by Little's law, from how many stand in it and how many came in lately, so
-//! it takes no memory an entry. Where all weigh the same, or sizes are not to matter, there is one queue and nothing
-//! to compare.
+//! it takes no memory an entry. Until sizes are to matter there is one ring for each, and nothing to compare.
 
 use super::super::queues::Queues;
+use super::super::rings::Rings;
 use super::rules::Preference;
 
 /// Octaves of a weight.
@@ -80,38 +80,122 @@ pub(super) fn octave(weight: u32) -> usize {
     weight.max(1).ilog2() as usize
 }
 
-/// The queues of a shard.
-#[derive(Debug)]
+/// The queues of a shard: two rings until sizes are to matter, and a queue an octave from then on. What the rings hold
+/// by then is older than anything that comes later and leaves first, so nothing has to be moved.
+#[derive(Debug, Default)]
 pub(super) struct Classes {
+    rings: Rings,
+    by_size: Option<Box<BySize>>,
+}
+
+impl Classes {
+    /// What comes in from now on may be told apart by size.
+    #[inline]
+    pub(super) fn tell_sizes_apart(&mut self, apart: bool) {
+        if apart && self.by_size.is_none() {
+            self.by_size = Some(Box::default());
+        }
+    }
+
+    #[inline]
+    pub(super) fn push_head(&mut self, queue: usize, slot: u32, weight: u32) {
+        match &mut self.by_size {
+            None => self.rings.push_head(queue, slot, weight),
+            Some(by_size) => {
+                self.rings.unlink(slot);
+                by_size.push_head(queue, slot, weight);
+            }
+        }
+    }
+
+    /// Takes an entry out of its queue, and returns its weight.
+    #[inline]
+    pub(super) fn unlink(&mut self, slot: u32) -> Option<u32> {
+        let in_ring = self.rings.unlink(slot).map(|(_, weight)| weight);
+        if in_ring.is_some() {
+            return in_ring;
+        }
+        self.by_size.as_mut()?.unlink(slot)
+    }
+
+    /// Moves an entry to the head of a queue.
+    #[inline]
+    pub(super) fn promote(&mut self, queue: usize, slot: u32) {
+        match &mut self.by_size {
+            None => self.rings.promote(queue, slot),
+            Some(_) => {
+                if let Some(weight) = self.unlink(slot) {
+                    self.push_head(queue, slot, weight);
+                }
+            }
+        }
+    }
+
+    /// The entry keeps its place among others of its former size.
+    pub(super) fn reweigh(&mut self, slot: u32, weight: u32) {
+        self.rings.reweigh(slot, weight);
+        if let Some(by_size) = &mut self.by_size {
+            by_size.reweigh(slot, weight);
+        }
+    }
+
+    /// The entry of a queue that has been there longest, for its size.
+    #[inline]
+    pub(super) fn tail(&self, queue: usize, preference: Preference) -> Option<u32> {
+        match (&self.by_size, self.rings.tail(queue)) {
+            (Some(by_size), None) => by_size.tail(queue, preference),
+            (_, slot) => slot,
+        }
+    }
+
+    /// What an entry that stands in a queue weighs.
+    pub(super) fn weight_of(&self, slot: u32) -> u32 {
+        let by_size = self.by_size.as_ref();
+        by_size.and_then(|by_size| by_size.weight_of(slot)).unwrap_or_else(|| self.rings.weight_of(slot))
+    }
+
+    #[inline]
+    pub(super) fn weight(&self, queue: usize) -> u64 {
+        self.rings.weight(queue) + self.by_size.as_ref().map_or(0, |by_size| by_size.weights[queue])
+    }
+
+    #[inline]
+    pub(super) fn total_weight(&self) -> u64 {
+        self.rings.total_weight() + self.by_size.as_ref().map_or(0, |by_size| by_size.weights.iter().sum())
+    }
+
+    #[inline]
+    pub(super) fn total_len(&self) -> usize {
+        self.rings.total_len() + self.by_size.as_ref().map_or(0, |by_size| by_size.lens.iter().sum())
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        let by_size = self.by_size.as_ref();
+        self.rings.heap_bytes()
+            + by_size.map_or(0, |by_size| size_of::<BySize>() + by_size.queues.heap_bytes())
+    }
+}
+
+/// A queue for each octave of the window, then of main.
+#[derive(Debug, Default)]
+struct BySize {
     queues: Queues<ALL>,
     arrivals: [Arrivals; 2],
     weights: [u64; 2],
     lens: [usize; 2],
-    by_size: bool,
 }
 
-impl Classes {
-    /// Whether sizes are told apart.
-    pub(super) fn new(by_size: bool) -> Self {
-        Classes {
-            queues: Queues::default(),
-            arrivals: [Arrivals::default(); 2],
-            weights: [0; 2],
-            lens: [0; 2],
-            by_size,
-        }
-    }
-
-    pub(super) fn push_head(&mut self, queue: usize, slot: u32, weight: u32) {
+impl BySize {
+    fn push_head(&mut self, queue: usize, slot: u32, weight: u32) {
         self.unlink(slot);
-        let octave = if self.by_size { octave(weight) } else { 0 };
+        let octave = octave(weight);
         self.queues.push_head(queue * OCTAVES + octave, slot, weight);
         self.weights[queue] += u64::from(weight);
         self.lens[queue] += 1;
         self.arrivals[queue].add(octave, self.lens[queue]);
     }
 
-    pub(super) fn unlink(&mut self, slot: u32) -> Option<u32> {
+    fn unlink(&mut self, slot: u32) -> Option<u32> {
         let (place, weight) = self.queues.unlink(slot)?;
         let (queue, octave) = (place / OCTAVES, place % OCTAVES);
         self.weights[queue] -= u64::from(weight);
@@ -122,15 +206,7 @@ impl Classes {
         Some(weight)
     }
 
-    /// Moves an entry to the head of a queue.
-    pub(super) fn promote(&mut self, queue: usize, slot: u32) {
-        if let Some(weight) = self.unlink(slot) {
-            self.push_head(queue, slot, weight);
-        }
-    }
-
-    /// The entry keeps its place among others of its former size.
-    pub(super) fn reweigh(&mut self, slot: u32, weight: u32) {
+    fn reweigh(&mut self, slot: u32, weight: u32) {
         if let Some(place) = self.queues.place(slot) {
             let before = self.queues.weight(place);
             self.queues.reweigh(slot, weight);
@@ -139,9 +215,7 @@ impl Classes {
         }
     }
 
-    /// The entry of a queue that has been there longest, for its size.
-    #[inline]
-    pub(super) fn tail(&self, queue: usize, preference: Preference) -> Option<u32> {
+    fn tail(&self, queue: usize, preference: Preference) -> Option<u32> {
         let of = |octave| {
             let place = queue * OCTAVES + octave;
             (self.queues.len(place) as f32, self.queues.weight(place) as f32)
@@ -150,32 +224,7 @@ impl Classes {
         self.queues.tail(queue * OCTAVES + octave)
     }
 
-    /// What an entry that stands in a queue weighs.
-    #[inline]
-    pub(super) fn weight_of(&self, slot: u32) -> u32 {
-        self.queues.weight_of(slot)
-    }
-
-    #[inline]
-    pub(super) fn weight(&self, queue: usize) -> u64 {
-        self.weights[queue]
-    }
-
-    #[inline]
-    pub(super) fn total_weight(&self) -> u64 {
-        self.weights[0] + self.weights[1]
-    }
-
-    #[inline]
-    pub(super) fn total_len(&self) -> usize {
-        self.lens[0] + self.lens[1]
-    }
-
-    pub(super) fn clear(&mut self) {
-        *self = Classes::new(self.by_size);
-    }
-
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.queues.heap_bytes()
+    fn weight_of(&self, slot: u32) -> Option<u32> {
+        self.queues.place(slot).map(|_| self.queues.weight_of(slot))
     }
 }

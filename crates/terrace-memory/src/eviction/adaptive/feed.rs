@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::super::Aim;
 use super::learner::Learner;
 use super::report::Report;
-use super::rules::FIRST;
+use super::rules::List;
 
 const RING: usize = 128;
 /// Weights have 31 bits in the ring; what is heavier counts as this.
@@ -34,7 +34,7 @@ impl Learning {
     pub(super) fn new(total: u64, aim: Aim) -> Self {
         Learning {
             mask: AtomicU64::new(0),
-            chosen: AtomicUsize::new(FIRST),
+            chosen: AtomicUsize::new(List::ALIKE.first),
             learner: Mutex::new(Learner::new(total, aim)),
             waiting: AtomicUsize::new(0),
             ring: (0..RING).map(|_| AtomicU64::new(0)).collect(),

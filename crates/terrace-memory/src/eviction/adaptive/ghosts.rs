@@ -4,6 +4,9 @@
 //! three for the frequency, four for the time of leaving. One key in sixty is taken for another one; that costs an
 //! entry a better place than it deserves. Where the table is smaller than the history it should hold, the
 //! oldest in a bucket give way, so memory is bounded and only the far end of the history suffers.
+//!
+//! The words of a bucket are looked at four at a time, as lanes of a wider word: an eviction remembers one key and an
+//! insert asks for one, so looking at eight words one after another was three tenths of what both cost.
 
 /// Ghosts' ages are told in this many parts of a turn.
 pub(super) const TURN: u8 = 4;
@@ -12,8 +15,37 @@ const TURNS: u8 = 3;
 /// Generations: the oldest that counts, the one being written, and a margin for the sweep.
 const GENERATIONS: u16 = 15;
 const WAYS: usize = 8;
-/// Words swept per ghost that comes in: enough to visit the whole table while a generation lasts.
-const SWEEP: usize = 20;
+/// Buckets swept per ghost that comes in: enough to visit the whole table while a generation lasts. A generation
+/// that is over has two of them.
+const SWEEP: usize = 2;
+
+/// Eight words, in lanes of sixteen bits, the first lowest.
+type Bucket = [u64; 2];
+const LANES: usize = WAYS / 2;
+/// One in every lane.
+const ONES: u64 = 0x0001_0001_0001_0001;
+/// The highest bit of every lane.
+const HIGHS: u64 = ONES << 15;
+
+/// The highest bit of every lane that is not zero.
+#[inline]
+fn not_zero(lanes: u64) -> u64 {
+    // No sum leaves its lane.
+    ((lanes & !HIGHS) + (HIGHS - ONES) | lanes) & HIGHS
+}
+
+/// The higher of each two lanes, none of which has its highest bit set.
+#[inline]
+fn higher(one: u64, other: u64) -> u64 {
+    let kept = ((one | HIGHS).wrapping_sub(other) >> 15 & ONES) * 0xffff;
+    one & kept | other & !kept
+}
+
+/// The lane of the lowest bit that is set.
+#[inline]
+fn first_lane(bits: u64) -> usize {
+    bits.trailing_zeros() as usize / 16
+}
 
 /// A key that is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,105 +57,163 @@ pub(super) struct Ghost {
 
 #[derive(Debug, Default)]
 pub(super) struct Ghosts {
-    words: Vec<u16>,
+    buckets: Vec<Bucket>,
+    /// The number of entries and the bytes the table was last found to fit.
+    fits: (usize, usize),
     /// 1 to [`GENERATIONS`]; 0 marks an empty word.
     generation: u16,
-    /// How many parts of a turn ago each generation was written; by the low bits of a word, so that the empty one
-    /// counts as the oldest of all.
-    ages: [u8; 16],
     /// What may still leave before the next generation begins, in weight.
     left: u64,
     hand: usize,
 }
 
+/// Puts another word into a way's lane.
+#[inline]
+fn set(words: &mut u64, way: usize, word: u16) {
+    let shift = 16 * (way % LANES);
+    *words = *words & !(0xffff << shift) | u64::from(word) << shift;
+}
+
 const FREQUENCIES: [u8; 8] = [0, 1, 2, 3, 4, 6, 9, 13];
+
+/// The code of each frequency: the place of the last that is not above it.
+const CODES: [u16; 16] = {
+    let mut codes = [0; 16];
+    let mut frequency = 0;
+    while frequency < codes.len() {
+        let mut code = 0;
+        while code + 1 < FREQUENCIES.len() && FREQUENCIES[code + 1] as usize <= frequency {
+            code += 1;
+        }
+        codes[frequency] = code as u16;
+        frequency += 1;
+    }
+    codes
+};
 
 impl Ghosts {
     /// Makes the table fit a history of `TURNS` times as many entries, within `most_bytes`. What it remembered is
     /// lost if its size changes, which happens while a cache fills and nothing has left yet.
+    #[inline]
     pub(super) fn fit(&mut self, entries: usize, most_bytes: usize) {
-        let wanted = entries.saturating_mul(usize::from(TURNS)).saturating_mul(5) / 4;
-        let words = wanted.min(most_bytes / 2).max(WAYS).div_ceil(WAYS) * WAYS;
-        // Small changes of the number of entries are no reason to forget.
-        if words > self.words.len() + self.words.len() / 2 || words < self.words.len() / 4 {
-            *self = Ghosts { words: vec![0; words], ..Ghosts::default() };
-            self.begin(1);
+        if self.fits != (entries, most_bytes) {
+            self.fit_anew(entries, most_bytes);
         }
     }
 
-    fn begin(&mut self, generation: u16) {
-        self.generation = generation;
-        self.ages = std::array::from_fn(|written| match written as u16 {
-            0 => u8::MAX,
-            written => ((generation + GENERATIONS - written) % GENERATIONS) as u8,
-        });
-    }
-
-    fn place(&self, hash: u32) -> (usize, u16) {
-        let buckets = (self.words.len() / WAYS) as u64;
-        // The high part of the product picks the bucket, what is left of it tells keys in the bucket apart.
-        let product = u64::from(hash) * buckets;
-        let bucket = (product >> 32) as usize;
-        (bucket * WAYS, ((product as u32).wrapping_mul(0x9e37_79b1) >> 23) as u16)
+    fn fit_anew(&mut self, entries: usize, most_bytes: usize) {
+        self.fits = (entries, most_bytes);
+        let wanted = entries.saturating_mul(usize::from(TURNS)).saturating_mul(5) / 4;
+        let buckets = wanted.min(most_bytes / 2).max(WAYS).div_ceil(WAYS);
+        // Small changes of the number of entries are no reason to forget.
+        let present = self.buckets.len();
+        if buckets > present + present / 2 || buckets < present / 4 {
+            let fits = self.fits;
+            *self = Ghosts { buckets: vec![[0; 2]; buckets], fits, generation: 1, left: 0, hand: 0 };
+        }
     }
 
     #[inline]
-    fn age(&self, word: u16) -> u8 {
-        self.ages[usize::from(word & 15)]
+    fn place(&self, hash: u32) -> (usize, u16) {
+        // The high part of the product picks the bucket, what is left of it tells keys in the bucket apart.
+        let product = u64::from(hash) * self.buckets.len() as u64;
+        ((product >> 32) as usize, ((product as u32).wrapping_mul(0x9e37_79b1) >> 23) as u16)
+    }
+
+    /// How many parts of a turn ago each of four words was written; an empty one longer ago than any other.
+    #[inline]
+    fn ages(&self, words: u64) -> u64 {
+        let written = words & (ONES * 15);
+        let generation = u64::from(self.generation);
+        // Of a lane, one if what is in it was written in a generation with a higher number.
+        let wrapped = (written + ONES * (15 - generation)) >> 4 & ONES;
+        let empty = (written + ONES * 15) >> 4 & ONES ^ ONES;
+        (ONES * generation + wrapped * u64::from(GENERATIONS) - written) | empty << 6
+    }
+
+    /// The way of a bucket that holds this tag.
+    #[inline]
+    fn way_of(bucket: Bucket, tag: u16) -> Option<usize> {
+        let tags = ONES * (u64::from(tag) << 7);
+        // Tag zero is no empty word.
+        let same = bucket.map(|words| !not_zero((words ^ tags) & (ONES * 0xff80)) & not_zero(words));
+        match same {
+            [0, 0] => None,
+            [0, bits] => Some(LANES + first_lane(bits)),
+            [bits, _] => Some(first_lane(bits)),
+        }
+    }
+
+    /// The way that was written longest ago; of equal ones, the last in the order that begins with `turned`.
+    #[inline]
+    fn oldest_way(&self, bucket: Bucket, turned: usize) -> usize {
+        let turned = turned % WAYS;
+        let back = ONES * (WAYS - turned) as u64;
+        let places = [0x0003_0002_0001_0000u64, 0x0007_0006_0005_0004].map(|ways| (ways + back) & (ONES * 7));
+        let keys = [0, 1].map(|half: usize| self.ages(bucket[half]) << 3 | places[half]);
+        let four = higher(keys[0], keys[1]);
+        let two = higher(four, four >> 32);
+        ((two & 0xffff).max(two >> 16 & 0xffff) as usize + turned) % WAYS
     }
 
     /// Remembers a key that left. `turn` is the weight of all entries.
     pub(super) fn remember(&mut self, hash: u32, frequency: u8, weight: u32, turn: u64) {
-        if self.words.is_empty() {
+        if self.buckets.is_empty() {
             return;
         }
         self.pass(u64::from(weight), turn);
         self.sweep();
         let (at, tag) = self.place(hash);
-        let code = FREQUENCIES.iter().rposition(|least| frequency >= *least).unwrap_or(0) as u16;
-        let fresh = tag << 7 | code << 4 | self.generation;
-        let bucket = &self.words[at..at + WAYS];
-        let same = bucket.iter().position(|word| *word != 0 && word >> 7 == tag);
+        let fresh = tag << 7 | CODES[usize::from(frequency) & 15] << 4 | self.generation;
+        let Some(bucket) = self.buckets.get(at).copied() else { return };
         // Among equals another way each time, or a small table would never let go of its first ghosts.
-        let turned = (0..WAYS).map(|way| (way + self.left as usize) % WAYS);
-        let way = same.or_else(|| turned.max_by_key(|way| self.age(bucket[*way]))).unwrap_or(0);
-        self.words[at + way] = fresh;
+        let way = match Self::way_of(bucket, tag) {
+            Some(way) => way,
+            None => self.oldest_way(bucket, self.left as usize),
+        };
+        set(&mut self.buckets[at][way / LANES], way, fresh);
     }
 
     /// Asks for a key, and forgets it.
     pub(super) fn recall(&mut self, hash: u32) -> Option<Ghost> {
-        if self.words.is_empty() {
-            return None;
-        }
         let (at, tag) = self.place(hash);
-        let way = (at..at + WAYS).find(|way| self.words[*way] != 0 && self.words[*way] >> 7 == tag)?;
-        let word = std::mem::take(&mut self.words[way]);
-        let age = self.age(word);
-        let frequency = FREQUENCIES[usize::from(word >> 4 & 7)];
+        let bucket = self.buckets.get_mut(at)?;
+        let way = Self::way_of(*bucket, tag)?;
+        let words = &mut bucket[way / LANES];
+        let word = *words >> (16 * (way % LANES));
+        set(words, way, 0);
+        let age = (self.ages(word) & 0xff) as u8;
+        let frequency = FREQUENCIES[(word >> 4 & 7) as usize];
         (age <= TURN * TURNS).then_some(Ghost { age, frequency })
     }
 
+    #[inline]
     fn pass(&mut self, weight: u64, turn: u64) {
         match self.left.checked_sub(weight.max(1)) {
             Some(left) => self.left = left,
             None => {
-                self.begin(self.generation % GENERATIONS + 1);
+                self.generation = self.generation % GENERATIONS + 1;
                 self.left = (turn / u64::from(TURN)).saturating_sub(1);
             }
         }
     }
 
     /// Empties words whose generation is about to come round again.
+    #[inline]
     fn sweep(&mut self) {
-        // A bit for each generation that counts no longer; an empty word is left as it is.
-        let over = (1..=GENERATIONS).filter(|written| self.ages[usize::from(*written)] > TURN * TURNS);
-        let over = over.fold(0u16, |bits, written| bits | 1 << written);
-        let end = (self.hand + SWEEP).min(self.words.len());
-        for word in &mut self.words[self.hand..end] {
-            let kept = over >> (*word & 15) & 1 == 0;
-            *word = if kept { *word } else { 0 };
+        const {
+            assert!(GENERATIONS as u8 - 1 == TURN * TURNS + 2, "the two generations before the next are over");
         }
-        self.hand = if end == self.words.len() { 0 } else { end };
+        let next = u64::from(self.generation % GENERATIONS + 1);
+        let one_later = next % u64::from(GENERATIONS) + 1;
+        let end = (self.hand + SWEEP).min(self.buckets.len());
+        for words in self.buckets[self.hand..end].as_flattened_mut() {
+            let written = *words & (ONES * 15);
+            let kept = not_zero(written ^ ONES * next) & not_zero(written ^ ONES * one_later);
+            // All bits of the lanes that are kept.
+            *words &= (kept >> 15) * 0xffff;
+        }
+        self.hand = if end == self.buckets.len() { 0 } else { end };
     }
 
     pub(super) fn clear(&mut self) {
@@ -131,7 +221,7 @@ impl Ghosts {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.words.capacity() * size_of::<u16>()
+        self.buckets.capacity() * size_of::<Bucket>()
     }
 }
 

@@ -4,6 +4,8 @@
 //! Decision: all miniatures share one table of sampled keys, so a request is looked up once for all of them and
 //! each spends eight bytes a key: two links, a mark, a state, a place, and when the key left.
 
+use crate::slab::make_room;
+
 use super::classes::{Arrivals, OCTAVES, octave};
 use super::ghosts::TURN;
 use super::rules::{Preference, Rules};
@@ -89,6 +91,7 @@ impl Miniature {
 
     /// There is one more key in the table.
     pub(super) fn add_key(&mut self) {
+        make_room(&mut self.cells);
         self.cells.push(VACANT);
     }
 

@@ -7,10 +7,12 @@
 //!
 //! # Cost
 //! A hit changes the entry's mark until it has counted fifteen uses. One request in 2^k, for a k that keeps
-//! the miniatures below 512 entries, also goes through them. Memory beside the entries: two links and six bytes
-//! for each, about 200 KiB for the miniatures, and two bytes a ghost.
+//! the miniatures below 512 entries, also goes through them, as long as the learner is awake. Memory: for each entry one
+//! link (four bytes; two of them, and its weight, once sizes are told apart) and two bytes; beside them, for
+//! miniatures and ghosts together, 256 KiB or a hundredth of what the entries occupy, whichever is more.
 
 mod classes;
+mod evidence;
 mod feed;
 mod ghosts;
 mod learner;
@@ -25,20 +27,22 @@ mod tests;
 
 use std::sync::Arc;
 
+use classes::Classes;
 pub use feed::Learning;
 use ghosts::Ghosts;
 pub use report::{Candidate, Point, Report};
 pub use rules::{Admission, Preference, Rules};
 use structure::{Body, MAIN, MOST_USES, State, WINDOW};
 
-use classes::Classes;
-use super::{Aim, Hits, Marks, Policy, Setup};
+use super::{Hits, Marks, Policy, Setup};
 use crate::slab::cover;
 
-/// Bytes for ghosts that all shards may always have.
-const GHOST_BYTES: usize = 48 << 10;
-/// Beyond that, one byte of ghosts in this many of the entries.
-const GHOST_PART: u64 = 256;
+/// Bytes that the learning part and all ghosts together may always occupy.
+const LEAST_BYTES: usize = 256 << 10;
+/// In a large cache, one byte in this many of what the entries occupy.
+const PART: u64 = 100;
+/// The learning part alone occupies no more than this, as a test makes sure.
+const LEARNING_BYTES: usize = 180 << 10;
 /// What an entry is taken to occupy at least.
 const LEAST_ENTRY: u64 = 64;
 
@@ -47,9 +51,8 @@ const LEAST_ENTRY: u64 = 64;
 pub struct Adaptive {
     queues: Classes,
     states: Vec<State>,
-    hashes: Vec<u32>,
     ghosts: Ghosts,
-    setup: Setup,
+    shards: usize,
     /// Where the next frequency is halved, and how many uses were counted towards it.
     aging: (usize, u32),
     shared: Arc<Learning>,
@@ -66,11 +69,10 @@ impl Policy for Adaptive {
 
     fn new(setup: Setup, shared: &Arc<Learning>) -> Self {
         Adaptive {
-            queues: Classes::new(setup.aim == Aim::Objects),
+            queues: Classes::default(),
             states: Vec::new(),
-            hashes: Vec::new(),
             ghosts: Ghosts::default(),
-            setup,
+            shards: setup.shards.max(1),
             aging: (0, 0),
             shared: shared.clone(),
         }
@@ -91,20 +93,18 @@ impl Policy for Adaptive {
     }
 
     fn set_capacity(&mut self, setup: Setup) {
-        self.setup = setup;
         self.shared.set_total(setup.total);
     }
 
     fn insert<M: Marks>(&mut self, slot: u32, hash: u64, weight: u32, marks: &M) {
         cover(&mut self.states, slot);
-        cover(&mut self.hashes, slot);
         let ghost = self.ghosts.recall(hash as u32);
         let frequency = ghost.map_or(0, |ghost| ghost.frequency);
         self.states[slot as usize] = State::new(frequency + 1);
-        self.hashes[slot as usize] = hash as u32;
         marks.set(slot, 0);
         let rules = self.rules();
         let known = ghost.is_some_and(|ghost| rules.ghost_counts(ghost.age));
+        self.queues.tell_sizes_apart(rules.preference != Preference::None);
         self.queues.push_head(if known { MAIN } else { WINDOW }, slot, weight);
         self.age(1);
     }
@@ -124,9 +124,8 @@ impl Policy for Adaptive {
     }
 
     fn clear(&mut self) {
-        self.queues.clear();
+        self.queues = Classes::default();
         self.states.clear();
-        self.hashes.clear();
         self.ghosts.clear();
         self.aging = (0, 0);
     }
@@ -135,9 +134,8 @@ impl Policy for Adaptive {
     fn heap_bytes(&self) -> usize {
         self.queues.heap_bytes()
             + self.states.capacity()
-            + self.hashes.capacity() * size_of::<u32>()
             + self.ghosts.heap_bytes()
-            + self.shared.heap_bytes() / self.setup.shards.max(1)
+            + self.shared.heap_bytes() / self.shards
     }
 }
 
@@ -154,7 +152,8 @@ impl Adaptive {
 
     fn most_ghost_bytes(&self) -> usize {
         let weight = self.queues.total_weight().max(self.queues.total_len() as u64 * LEAST_ENTRY);
-        GHOST_BYTES / self.setup.shards.max(1) + (weight / GHOST_PART) as usize
+        let both = ((weight / PART) as usize).max(LEAST_BYTES / self.shards);
+        both - LEARNING_BYTES / self.shards
     }
 
     /// Frequencies halve once in ten uses per entry: one entry's for every ten uses, in turn.
@@ -228,7 +227,7 @@ impl<M: Marks> Body for Live<'_, M> {
         if let Some(weight) = self.shard.queues.unlink(slot)
             && ghost
         {
-            let (hash, state) = (self.shard.hashes[slot as usize], self.shard.states[slot as usize]);
+            let (hash, state) = (self.marks.hash(slot), self.shard.states[slot as usize]);
             self.shard.ghosts.remember(hash, state.frequency(), weight, turn);
         }
     }

@@ -6,6 +6,8 @@
 
 use hashbrown::HashTable;
 
+use crate::slab::make_room;
+
 #[derive(Clone, Copy, Debug)]
 struct Key {
     hash: u32,
@@ -54,6 +56,7 @@ impl Sample {
         let fresh = Key { hash, last: now, held: 0, used: false };
         if self.keys.len() < most.min(MOST) {
             let key = self.keys.len() as u16;
+            make_room(&mut self.keys);
             self.keys.push(fresh);
             self.enter(key);
             return Found::New(key);

@@ -57,6 +57,7 @@ impl Cache {
         }
         let slot = self.free.pop().expect("there is room");
         (self.owners[slot as usize], _) = (key, self.slots.insert(key, slot));
+        self.marks.name(slot, hash);
         self.policy.insert(slot, hash, 1, &self.marks);
         assert_eq!(self.policy.queues.total_len(), self.slots.len());
         assert!(self.slots.len() <= self.capacity);
@@ -154,7 +155,7 @@ fn the_curve_says_what_more_room_would_give() {
 
 #[test]
 fn several_threads_feed_one_learner_without_waiting() {
-    let shared = Arc::new(Learning::new(200));
+    let shared = Arc::new(Learning::new(200, Aim::Objects));
     std::thread::scope(|scope| {
         for thread in 0..4u64 {
             let shared = &shared;
@@ -213,8 +214,11 @@ impl Plain {
 const KEYS: u32 = 24;
 
 impl Body for Plain {
-    fn tail(&self, queue: usize) -> Option<u32> {
+    fn tail(&self, queue: usize, _: Preference) -> Option<u32> {
         self.queues[queue].first().copied()
+    }
+    fn weight_of(&self, _: u32) -> u32 {
+        1
     }
     fn weight(&self, queue: usize) -> u64 {
         self.queues[queue].len() as u64
@@ -314,6 +318,7 @@ proptest! {
         for (operation, slot, weight) in operations {
             match operation {
                 0 | 1 if !weights.contains_key(&slot) => {
+                    marks.name(slot, hash_of(u64::from(slot % 7)));
                     policy.insert(slot, hash_of(u64::from(slot % 7)), weight, &marks);
                     weights.insert(slot, weight);
                 }
@@ -347,6 +352,9 @@ fn hits_that_never_stop_do_not_keep_a_victim_from_being_found() {
             MOST_USES
         }
         fn set(&self, _: u32, _: u8) {}
+        fn hash(&self, slot: u32) -> u32 {
+            hash_of(u64::from(slot)) as u32
+        }
     }
     for candidate in 0..CANDIDATES.len() {
         let mut policy: Adaptive = alone(10);

@@ -58,7 +58,7 @@ fn set_weight<'a>(items: impl IntoIterator<Item = &'a mut Item>, key: u8, weight
 }
 
 #[derive(Default)]
-struct PlainMarks(Vec<Cell<u8>>);
+struct PlainMarks(Vec<Cell<u8>>, Vec<u32>);
 
 impl Marks for PlainMarks {
     fn get(&self, slot: u32) -> u8 {
@@ -66,6 +66,9 @@ impl Marks for PlainMarks {
     }
     fn set(&self, slot: u32, mark: u8) {
         self.0[slot as usize].set(mark);
+    }
+    fn hash(&self, slot: u32) -> u32 {
+        self.1[slot as usize]
     }
 }
 
@@ -177,9 +180,11 @@ impl<P: Policy, N: Naive> Pair<P, N> {
         self.make_room(weight)?;
         let slot = self.free.pop().unwrap_or_else(|| {
             self.marks.0.push(Cell::new(0));
+            self.marks.1.push(0);
             (self.marks.0.len() - 1) as u32
         });
         self.slots.insert(key, (slot, weight));
+        self.marks.1[slot as usize] = hash(key) as u32;
         self.policy.insert(slot, hash(key), weight as u32, &self.marks);
         self.naive.insert(key, weight);
         Ok(())

@@ -1,0 +1,390 @@
+//! Queues that are left in the order they were entered: rings of slots, without links.
+//!
+//! Decision: where an entry only ever leaves at the tail, a queue is the list of its slots in order, four bytes for each
+//! instead of eight for two links. Entering and leaving touch the two ends, which stay in the processor's cache, and
+//! no neighbour; and whoever wants to can look ahead at who will leave soon. An entry that is taken out of the middle
+//! leaves its slot behind there, *stale*: a slot's stale places in a ring come before its live one, so their number says
+//! which to pass over. When half as many are stale as are live, the rings are written anew.
+
+use std::collections::VecDeque;
+
+use super::queue::Weights;
+use crate::slab::cover;
+
+/// Slots to a block; a ring grows and shrinks by blocks.
+const BLOCK: usize = 256;
+/// Emptied blocks that are kept for the next that is needed.
+const SPARE: usize = 2;
+/// So many may be stale whatever is live.
+const LITTER: usize = 64;
+
+type Block = Box<[u32; BLOCK]>;
+
+/// Slots in order. Places are counted from the first that was ever entered.
+#[derive(Debug, Default)]
+struct Ring {
+    /// The block of the tail first.
+    blocks: VecDeque<Block>,
+    tail: usize,
+    /// One past the head.
+    end: usize,
+    /// Live ones, and what they weigh.
+    len: usize,
+    weight: u64,
+}
+
+impl Ring {
+    #[inline]
+    fn first(&self) -> Option<u32> {
+        if self.tail == self.end {
+            return None;
+        }
+        self.blocks.front().map(|block| block[self.tail % BLOCK])
+    }
+
+    /// The slot so many places before the tail.
+    #[inline]
+    fn at(&self, places: usize) -> Option<u32> {
+        if self.end - self.tail <= places {
+            return None;
+        }
+        let place = self.tail % BLOCK + places;
+        self.blocks.get(place / BLOCK).map(|block| block[place % BLOCK])
+    }
+
+    #[inline]
+    fn push(&mut self, slot: u32, spare: &mut Vec<Block>) {
+        if self.end.is_multiple_of(BLOCK) {
+            self.add_block(spare);
+        }
+        if let Some(block) = self.blocks.back_mut() {
+            block[self.end % BLOCK] = slot;
+            self.end += 1;
+        }
+    }
+
+    #[cold]
+    fn add_block(&mut self, spare: &mut Vec<Block>) {
+        self.blocks.push_back(spare.pop().unwrap_or_else(|| Box::new([0; BLOCK])));
+    }
+
+    /// Takes out the place at the tail, of which there is one.
+    #[inline]
+    fn pop(&mut self, spare: &mut Vec<Block>) {
+        self.tail += 1;
+        if self.tail.is_multiple_of(BLOCK) {
+            self.drop_block(spare);
+        }
+    }
+
+    #[cold]
+    fn drop_block(&mut self, spare: &mut Vec<Block>) {
+        let block = self.blocks.pop_front();
+        if spare.len() < SPARE {
+            spare.extend(block);
+        }
+    }
+
+    /// Takes out the place at the head, if it is this slot's and not also the tail.
+    fn take_back(&mut self, slot: u32) -> bool {
+        let places = self.end - self.tail;
+        let own = places > 1 && self.at(places - 1) == Some(slot);
+        if own {
+            self.end -= 1;
+            if self.end.is_multiple_of(BLOCK) {
+                self.blocks.pop_back();
+            }
+        }
+        own
+    }
+}
+
+/// What is known of a slot: the ring it stands in and one more (0 for none), and its stale places in each ring.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place(u8);
+
+impl Place {
+    const RING: u8 = 3;
+    const STALE: u8 = 7;
+
+    #[inline]
+    fn ring(self) -> Option<usize> {
+        usize::from(self.0 & Self::RING).checked_sub(1)
+    }
+
+    #[inline]
+    fn enter(&mut self, ring: usize) {
+        self.0 = self.0 & !Self::RING | (ring as u8 + 1);
+    }
+
+    #[inline]
+    fn leave(&mut self) {
+        self.0 &= !Self::RING;
+    }
+
+    #[inline]
+    fn stale(self, ring: usize) -> u8 {
+        self.0 >> (2 + 3 * ring) & Self::STALE
+    }
+
+    /// One stale place more; `false` if they can be counted no further.
+    fn litter(&mut self, ring: usize) -> bool {
+        let more = self.stale(ring) < Self::STALE;
+        self.0 += u8::from(more) << (2 + 3 * ring);
+        more
+    }
+
+    fn tidy(&mut self, ring: usize) {
+        self.0 -= 1 << (2 + 3 * ring);
+    }
+}
+
+/// Two rings over one set of slots, named by their index.
+#[derive(Debug, Default)]
+pub(super) struct Rings {
+    places: Vec<Place>,
+    weights: Weights,
+    rings: [Ring; 2],
+    stale: usize,
+    spare: Vec<Block>,
+}
+
+impl Rings {
+    #[inline]
+    fn ring_of(&self, slot: u32) -> Option<usize> {
+        self.places.get(slot as usize).and_then(|place| place.ring())
+    }
+
+    /// Puts a slot that stands in no ring at the head of one.
+    #[inline]
+    pub(super) fn push_head(&mut self, ring: usize, slot: u32, weight: u32) {
+        cover(&mut self.places, slot);
+        // A slot that is inserted twice without having left would be counted twice.
+        if self.places[slot as usize].ring().is_some() {
+            self.unlink(slot);
+        }
+        self.weights.set(slot, weight, self.places.len());
+        self.enter(ring, slot, weight);
+    }
+
+    #[inline]
+    fn enter(&mut self, ring: usize, slot: u32, weight: u32) {
+        self.places[slot as usize].enter(ring);
+        let ring = &mut self.rings[ring];
+        ring.push(slot, &mut self.spare);
+        ring.len += 1;
+        ring.weight += u64::from(weight);
+    }
+
+    /// Takes a slot out of its ring, if it stands in one, and returns that ring and the entry's weight.
+    #[inline]
+    pub(super) fn unlink(&mut self, slot: u32) -> Option<(usize, u32)> {
+        let index = self.ring_of(slot)?;
+        let weight = self.weights.of(slot);
+        self.places[slot as usize].leave();
+        let ring = self.rings.get_mut(index)?;
+        ring.len -= 1;
+        ring.weight -= u64::from(weight);
+        // The tail is never stale.
+        if ring.first() == Some(slot) {
+            ring.pop(&mut self.spare);
+            if self.stale > 0 {
+                self.trim(index);
+            }
+        } else if !ring.take_back(slot) {
+            self.leave_stale(index, slot);
+        }
+        Some((index, weight))
+    }
+
+    /// Drops what is stale at the tail, so that the tail is always live.
+    fn trim(&mut self, index: usize) {
+        let ring = &mut self.rings[index];
+        while let Some(slot) = ring.first()
+            && let place = &mut self.places[slot as usize]
+            && place.stale(index) > 0
+        {
+            place.tidy(index);
+            self.stale -= 1;
+            ring.pop(&mut self.spare);
+        }
+    }
+
+    #[cold]
+    fn leave_stale(&mut self, index: usize, slot: u32) {
+        if !self.places[slot as usize].litter(index) {
+            self.rewrite(Some((index, slot)));
+            return;
+        }
+        self.stale += 1;
+        if self.stale > self.total_len() / 2 + LITTER {
+            self.rewrite(None);
+        }
+    }
+
+    /// Writes all rings anew without what is stale, and without the last place of one slot that could not be counted.
+    fn rewrite(&mut self, uncounted: Option<(usize, u32)>) {
+        for index in 0..self.rings.len() {
+            let ring = &self.rings[index];
+            let slots: Vec<u32> = (0..).map_while(|place| ring.at(place)).collect();
+            let extra = uncounted.filter(|(of, _)| *of == index).map(|(_, slot)| slot);
+            let last = extra.and_then(|extra| slots.iter().rposition(|slot| *slot == extra));
+            let ring = &mut self.rings[index];
+            (ring.blocks, ring.tail, ring.end) = (VecDeque::new(), 0, 0);
+            for (at, slot) in slots.into_iter().enumerate() {
+                let place = &mut self.places[slot as usize];
+                if place.stale(index) > 0 {
+                    place.tidy(index);
+                } else if last != Some(at) {
+                    ring.push(slot, &mut self.spare);
+                }
+            }
+        }
+        self.stale = 0;
+    }
+
+    /// Moves a slot that stands in some ring to the head of this one.
+    #[inline]
+    pub(super) fn promote(&mut self, ring: usize, slot: u32) {
+        if let Some((_, weight)) = self.unlink(slot) {
+            self.enter(ring, slot, weight);
+        }
+    }
+
+    pub(super) fn reweigh(&mut self, slot: u32, weight: u32) {
+        if let Some(ring) = self.ring_of(slot) {
+            let ring = &mut self.rings[ring];
+            ring.weight = ring.weight - u64::from(self.weights.of(slot)) + u64::from(weight);
+            self.weights.set(slot, weight, self.places.len());
+        }
+    }
+
+    #[inline]
+    pub(super) fn tail(&self, ring: usize) -> Option<u32> {
+        self.rings[ring].first()
+    }
+
+    /// A slot that stands so many places before the tail, live or stale.
+    #[inline]
+    pub(super) fn before_tail(&self, ring: usize, places: usize) -> Option<u32> {
+        self.rings[ring].at(places)
+    }
+
+    /// What an entry weighs that stands in some ring.
+    #[inline]
+    pub(super) fn weight_of(&self, slot: u32) -> u32 {
+        self.weights.of(slot)
+    }
+
+    #[inline]
+    pub(super) fn weight(&self, ring: usize) -> u64 {
+        self.rings[ring].weight
+    }
+
+    /// How many entries stand in all rings together.
+    #[inline]
+    pub(super) fn total_len(&self) -> usize {
+        self.rings.iter().map(|ring| ring.len).sum()
+    }
+
+    /// What the entries of all rings weigh together.
+    #[inline]
+    pub(super) fn total_weight(&self) -> u64 {
+        self.rings.iter().map(|ring| ring.weight).sum()
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        let blocks = self.rings.iter().map(|ring| ring.blocks.len()).sum::<usize>() + self.spare.len();
+        let directories: usize = self.rings.iter().map(|ring| ring.blocks.capacity()).sum();
+        blocks * size_of::<[u32; BLOCK]>()
+            + directories * size_of::<Block>()
+            + self.places.capacity()
+            + self.weights.heap_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_operations_leave_the_order_of_plain_queues(
+            operations in prop::collection::vec((0u8..8, 0u32..24, 1u32..9), 1..2000),
+        ) {
+            let (mut rings, mut plain) = (Rings::default(), [VecDeque::new(), VecDeque::<(u32, u32)>::new()]);
+            for (operation, slot, weight) in operations {
+                let ring = (weight % 2) as usize;
+                let place = |plain: &[VecDeque<(u32, u32)>; 2]| {
+                    let in_ring = |queue: &VecDeque<(u32, u32)>| queue.iter().position(|(other, _)| *other == slot);
+                    plain.iter().map(in_ring).enumerate().find_map(|(ring, at)| Some((ring, at?)))
+                };
+                let found = place(&plain);
+                match operation {
+                    0..3 => {
+                        if let Some((ring, at)) = found {
+                            plain[ring].remove(at);
+                        }
+                        plain[ring].push_back((slot, weight));
+                        rings.push_head(ring, slot, weight);
+                    }
+                    3 => {
+                        let gone = found.and_then(|(ring, at)| Some((ring, plain[ring].remove(at)?.1)));
+                        prop_assert_eq!(rings.unlink(slot), gone);
+                    }
+                    4 => {
+                        if let Some((old, at)) = found
+                            && let Some(entry) = plain[old].remove(at)
+                        {
+                            plain[ring].push_back(entry);
+                        }
+                        rings.promote(ring, slot);
+                    }
+                    5 => {
+                        if let Some((old, at)) = found {
+                            plain[old][at].1 = weight;
+                        }
+                        rings.reweigh(slot, weight);
+                    }
+                    _ => {
+                        let tail = plain[ring].pop_front().map(|(slot, _)| slot);
+                        prop_assert_eq!(rings.tail(ring), tail);
+                        tail.map(|slot| rings.unlink(slot));
+                    }
+                }
+                for (ring, queue) in plain.iter().enumerate() {
+                    prop_assert_eq!(rings.tail(ring), queue.front().map(|(slot, _)| *slot));
+                    prop_assert_eq!(rings.weight(ring), queue.iter().map(|(_, weight)| u64::from(*weight)).sum());
+                }
+                prop_assert_eq!(rings.total_len(), plain.iter().map(VecDeque::len).sum::<usize>());
+            }
+            for (ring, queue) in plain.iter().enumerate() {
+                let left: Vec<u32> = std::iter::from_fn(|| {
+                    rings.tail(ring).inspect(|slot| drop(rings.unlink(*slot)))
+                }).collect();
+                prop_assert_eq!(left, queue.iter().map(|(slot, _)| *slot).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn a_ring_takes_four_bytes_a_slot_and_gives_back_what_it_no_longer_needs() {
+        let mut rings = Rings::default();
+        for slot in 0..100_000 {
+            rings.push_head(0, slot, 1);
+        }
+        assert!(rings.heap_bytes() < 100_000 * 4 + 100_000 * 5 / 4 + 20_000, "{}", rings.heap_bytes());
+        for slot in 0..100_000 {
+            rings.push_head(1, slot, 1);
+        }
+        assert_eq!((rings.total_len(), rings.tail(0)), (100_000, None));
+        assert!(rings.heap_bytes() < 100_000 * 4 + 100_000 * 5 / 4 + 40_000, "{}", rings.heap_bytes());
+        // What leaves from the middle leaves litter, but not for ever.
+        for slot in (0..99_000).rev() {
+            rings.unlink(slot);
+        }
+        assert!(rings.heap_bytes() < 200_000, "{}", rings.heap_bytes());
+    }
+}
