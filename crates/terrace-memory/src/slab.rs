@@ -130,7 +130,14 @@ impl<K, V> Slab<K, V> {
             first_chunk,
             usual_weight,
         };
-        let mut space = Space { directories: Vec::new(), chunks: 0, blocks: Vec::new(), fresh: 0, free: NIL, departed: Chain::EMPTY };
+        let mut space = Space {
+            directories: Vec::new(),
+            chunks: 0,
+            blocks: Vec::new(),
+            fresh: 0,
+            free: NIL,
+            departed: Chain::EMPTY,
+        };
         slab.replace_directory(&mut space);
         (slab, space)
     }

@@ -166,8 +166,13 @@ impl Sim {
                 progress.about(format!("{} {policy} {capacity}", trace.name()));
                 let mut told = |replayed| progress.at(done + replayed);
                 let (unit, aim, threads) = (self.unit.into(), self.aim.into(), self.threads);
-                let report = terrace_sim::replay_in(trace, policy, Setting { capacity, unit, aim, threads }, &mut told)
-                    .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+                let report = terrace_sim::replay_in(
+                    trace,
+                    policy,
+                    Setting { capacity, unit, aim, threads },
+                    &mut told,
+                )
+                .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
                 done += requests;
                 curves.add(report.clone());
                 match self.json {

@@ -228,3 +228,55 @@ impl BySize {
         self.queues.place(slot).map(|_| self.queues.weight_of(slot))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leave(classes: &mut Classes, preference: Preference) -> Vec<u32> {
+        let next = |classes: &mut Classes| {
+            let slot = classes.tail(0, preference)?;
+            classes.unlink(slot).map(|_| slot)
+        };
+        std::iter::from_fn(|| next(classes)).collect()
+    }
+
+    #[test]
+    fn what_is_large_leaves_earlier_only_where_that_is_preferred() {
+        let mut classes = Classes::default();
+        classes.tell_sizes_apart(true);
+        let fill = |classes: &mut Classes| {
+            for slot in 0..100 {
+                classes.push_head(0, slot, if slot % 2 == 0 { 10 } else { 640 });
+            }
+        };
+        fill(&mut classes);
+        let order = leave(&mut classes, Preference::Full);
+        assert!(order[..48].iter().all(|slot| slot % 2 == 1), "{order:?}");
+        assert!(order[50..].is_sorted(), "{order:?}");
+        fill(&mut classes);
+        let order = leave(&mut classes, Preference::None);
+        let large_first = order[..50].iter().filter(|slot| *slot % 2 == 1).count();
+        assert!((20..=30).contains(&large_first), "{order:?}");
+        assert_eq!((classes.total_len(), classes.total_weight()), (0, 0));
+    }
+
+    #[test]
+    fn what_came_before_sizes_were_told_apart_leaves_first_and_the_books_balance() {
+        let mut classes = Classes::default();
+        for slot in 0..10 {
+            classes.push_head(0, slot, 1 + slot);
+        }
+        classes.tell_sizes_apart(true);
+        for slot in 10..20 {
+            classes.push_head(0, slot, 1000);
+        }
+        classes.promote(1, 0);
+        classes.reweigh(1, 500);
+        classes.reweigh(10, 7);
+        assert_eq!((classes.weight_of(1), classes.weight_of(10), classes.weight_of(0)), (500, 7, 1));
+        assert_eq!((classes.weight(0), classes.weight(1)), (500 + 52 + 9007, 1));
+        assert_eq!((classes.total_len(), classes.total_weight()), (20, 9560));
+        assert_eq!(leave(&mut classes, Preference::Full)[..9], [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    }
+}

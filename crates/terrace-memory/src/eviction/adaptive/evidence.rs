@@ -116,8 +116,7 @@ impl Evidence {
     /// Adds the epoch, after what there is has faded.
     pub(super) fn weigh(&mut self, fade: f64) {
         let mean = self.weights.iter().map(|weight| f64::from(*weight)).sum::<f64>() / EPOCH as f64;
-        self.average =
-            if self.requests == 0.0 { mean } else { self.average * fade + mean * (1.0 - fade) };
+        self.average = if self.requests == 0.0 { mean } else { self.average * fade + mean * (1.0 - fade) };
         for one in 0..COUNT {
             for other in 0..COUNT {
                 let only = self.hits[one].iter().zip(&self.hits[other]).map(|(a, b)| a & !b);

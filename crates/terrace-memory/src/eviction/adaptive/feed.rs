@@ -59,10 +59,9 @@ impl Learning {
         let Some(mut learner) = self.learner.try_lock() else {
             let place = self.waiting.fetch_add(1, Ordering::Relaxed);
             match self.ring.get(place) {
-                Some(cell) => cell.store(
-                    hash << 32 | u64::from(hit) << 31 | u64::from(weight),
-                    Ordering::Relaxed,
-                ),
+                Some(cell) => {
+                    cell.store(hash << 32 | u64::from(hit) << 31 | u64::from(weight), Ordering::Relaxed)
+                }
                 None => drop(self.lost.fetch_add(1, Ordering::Relaxed)),
             }
             return;

@@ -11,7 +11,6 @@ use super::report::{Candidate, Report, reuse_bin};
 use super::rest::{Rest, SPARSER};
 use super::rules::{COLD, COUNT, List, Rules, at};
 use super::sample::{Found, Sample};
-use crate::slab::make_room;
 
 /// The most entries a miniature holds.
 const MOST_ENTRIES: u64 = 512;
@@ -131,9 +130,12 @@ impl Learner {
         let shift = self.shift();
         let half = if shift == 0 { 0 } else { 1u64 << (shift - 1) };
         self.capacity = (self.total.saturating_add(half) >> shift).max(8);
+        let keys = self.most_keys();
         for mini in &mut self.minis {
-            mini.set_capacity(self.capacity);
+            mini.set_capacity(self.capacity, keys);
         }
+        self.sample.reserve(keys);
+        self.weights.reserve_exact(keys.saturating_sub(self.weights.len()));
     }
 
     fn most_keys(&self) -> usize {
@@ -161,7 +163,6 @@ impl Learner {
                 key
             }
             Found::New(key) => {
-                make_room(&mut self.weights);
                 self.weights.push(weight);
                 self.minis.iter_mut().for_each(Miniature::add_key);
                 key
@@ -274,9 +275,10 @@ impl Learner {
             self.chosen = list.first;
         }
         self.list = list;
-        let keys = self.weights.len();
+        let (keys, most) = (self.weights.len(), self.most_keys());
         for (index, mini) in self.minis.iter_mut().enumerate() {
-            *mini = Miniature::new(*at(list.start + index), self.capacity);
+            *mini = Miniature::new(*at(list.start + index), 0);
+            mini.set_capacity(self.capacity, most);
             (0..keys).for_each(|_| mini.add_key());
         }
         self.sample.release();
@@ -289,8 +291,7 @@ impl Learner {
     }
 
     pub(super) fn report(&self) -> Report {
-        let candidate =
-            |one| Candidate { rules: *self.rules(one), hit_ratio: self.evidence.hit_ratio(one) };
+        let candidate = |one| Candidate { rules: *self.rules(one), hit_ratio: self.evidence.hit_ratio(one) };
         Report {
             candidates: (0..COUNT).map(candidate).collect(),
             chosen: self.chosen,
@@ -298,7 +299,12 @@ impl Learner {
             sampled_one_in: 1 << self.shift(),
             sampled_requests: u64::from(self.clock),
             lost: 0,
-            miss_ratios: super::report::miss_ratios(&self.reuse, self.evidence.requests(), self.shift(), self.total),
+            miss_ratios: super::report::miss_ratios(
+                &self.reuse,
+                self.evidence.requests(),
+                self.shift(),
+                self.total,
+            ),
         }
     }
 

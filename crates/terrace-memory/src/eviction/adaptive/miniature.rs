@@ -4,8 +4,6 @@
 //! Decision: all miniatures share one table of sampled keys, so a request is looked up once for all of them and
 //! each spends eight bytes a key: two links, a mark, a state, a place, and when the key left.
 
-use crate::slab::make_room;
-
 use super::classes::{Arrivals, OCTAVES, octave};
 use super::ghosts::TURN;
 use super::rules::{Preference, Rules};
@@ -85,13 +83,14 @@ impl Miniature {
         }
     }
 
-    pub(super) fn set_capacity(&mut self, capacity: u64) {
+    /// It may hold another weight, and there will be so many keys in the table.
+    pub(super) fn set_capacity(&mut self, capacity: u64, keys: usize) {
         self.capacity = capacity;
+        self.cells.reserve_exact(keys.saturating_sub(self.cells.len()));
     }
 
     /// There is one more key in the table.
     pub(super) fn add_key(&mut self) {
-        make_room(&mut self.cells);
         self.cells.push(VACANT);
     }
 

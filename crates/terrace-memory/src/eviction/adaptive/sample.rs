@@ -6,8 +6,6 @@
 
 use hashbrown::HashTable;
 
-use crate::slab::make_room;
-
 #[derive(Clone, Copy, Debug)]
 struct Key {
     hash: u32,
@@ -44,6 +42,11 @@ fn spread(hash: u32) -> u64 {
 }
 
 impl Sample {
+    /// There will be so many keys.
+    pub(super) fn reserve(&mut self, keys: usize) {
+        self.keys.reserve_exact(keys.saturating_sub(self.keys.len()));
+    }
+
     /// The number of a key, which it is given if it has none, where the table holds at most `most` keys.
     pub(super) fn find(&mut self, hash: u32, now: u32, most: usize) -> Found {
         let keys = &self.keys;
@@ -56,7 +59,6 @@ impl Sample {
         let fresh = Key { hash, last: now, held: 0, used: false };
         if self.keys.len() < most.min(MOST) {
             let key = self.keys.len() as u16;
-            make_room(&mut self.keys);
             self.keys.push(fresh);
             self.enter(key);
             return Found::New(key);
