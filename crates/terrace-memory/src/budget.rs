@@ -38,6 +38,7 @@ impl Budget {
     /// Takes `weight` out of what is left, or takes nothing and answers no.
     pub(crate) fn reserve(&self, weight: u64) -> bool {
         let limit = self.limit();
+        // A cache that is full is told so by a load.
         self.used
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
                 used.checked_add(weight).filter(|sum| *sum <= limit)

@@ -103,6 +103,7 @@ impl<K, V> Cell<K, V> {
     /// # Safety
     ///
     /// The cell came from the list of free ones, and nobody else has been told its number since.
+    #[inline(always)]
     pub(crate) unsafe fn fill(&self, pair: Pair<K, V>, hash: u32, mark: u8, flags: u8) {
         // SAFETY: nobody else knows the cell, so nobody looks at it while it is written.
         unsafe { (*self.pair.get()).write(pair) };

@@ -130,10 +130,6 @@ impl<'p, K, V> Found<'p, K, V> {
         columns.dead(place, now)
     }
 
-    pub(crate) fn weight(&self) -> u32 {
-        self.core.slab.weight(self.number)
-    }
-
     /// Notes a use for the idle limit.
     #[inline]
     pub(crate) fn touch(&self, now: u64) {
@@ -148,10 +144,9 @@ impl<K, V> Core<K, V> {
     pub(crate) fn new(
         readers: Arc<Readers>,
         (expected, known): (u64, bool),
-        usual_weight: u32,
         limits: Limits,
     ) -> (Self, Space<K, V>) {
-        let (slab, space) = Slab::new(expected, known, usual_weight);
+        let (slab, space) = Slab::new(expected, known);
         let core = Core {
             table: AtomicPtr::new(Box::into_raw(Box::new(Table::with_room(1)))),
             slab,
@@ -187,11 +182,13 @@ impl<K, V> Core<K, V> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        table.find(hash, |number| {
+        // Two words, which fit registers: through memory they would cost as much as the rest.
+        let (cell, number) = table.find(hash, |number| {
             let cell = self.slab.cell(number);
             let found = Found { core: self, cell, number };
-            (found.pair().key.borrow() == key).then_some(found)
-        })
+            (found.pair().key.borrow() == key).then_some((cell, number))
+        })?;
+        Some(Found { core: self, cell, number })
     }
 
     /// An entry by its number, for a writer: one who holds the shard's lock, which the space stands for, and
@@ -206,6 +203,7 @@ impl<K, V> Core<K, V> {
     }
 
     /// The entry of a key, for a writer.
+    #[inline(always)]
     pub(crate) fn locate<'p, Q>(
         &'p self,
         space: &'p Space<K, V>,
@@ -220,6 +218,7 @@ impl<K, V> Core<K, V> {
     }
 
     /// The table, for a writer.
+    #[inline]
     pub(crate) fn table<'p>(&'p self, _space: &'p Space<K, V>) -> &'p Table {
         // SAFETY: only writers replace it, and the caller holds the shard's lock as long as it has the space.
         unsafe { &*self.table.load(Ordering::Acquire) }
@@ -263,17 +262,17 @@ impl<K, V> Core<K, V> {
     }
 
     /// A cell that nobody else knows; `None` if every number is in use.
+    #[inline]
     pub(crate) fn take_cell(&self, space: &mut Space<K, V>) -> Option<u32> {
-        if !Slab::has_free(space) {
+        if !Slab::has_free(space) && self.freed.load(Ordering::Relaxed) != NIL {
             let freed = self.freed.swap(NIL, Ordering::Acquire);
-            if freed != NIL {
-                self.slab.give_back(space, freed);
-            }
+            self.slab.give_back(space, freed);
         }
         self.slab.take(space)
     }
 
     /// Fills a cell that was just taken. It is not in the table yet.
+    #[inline(always)]
     pub(crate) fn fill(&self, number: u32, pair: Pair<K, V>, hash: u32, mark: u8, flags: u8) {
         // SAFETY: the callers, in `shard`, hold the lock and just got the number from `take_cell`.
         unsafe { self.slab.cell(number).fill(pair, hash, mark, flags) };

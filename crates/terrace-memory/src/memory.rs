@@ -87,7 +87,6 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
             setup,
             expected,
             exact: config.entry_overhead == 0,
-            usual_weight: config.entry_overhead.saturating_add(1),
             limits: Limits {
                 batch: (expected / 4).clamp(LEAST_BATCH, BATCH) as u32,
                 weight: most_retired(config.capacity, least_weight, shards),

@@ -49,30 +49,44 @@ where
         let hash = self.hash(key);
         let (_, shard) = self.shard_of(hash);
         let pin = self.readers.pin();
-        let found = shard.core.find(&pin, index_hash(hash), key).filter(|found| found.dead(now).is_none());
-        pin.count(found.is_some());
-        if P::samples(&self.policy, hash) {
-            self.observe(hash, found.as_ref());
-        }
-        let Some(found) = found else {
-            if P::HITS == Hits::Exclusive {
-                shard.lock().state.policy.miss(hash);
+        // One way for a hit and one for a miss: where they meet, what was found would have to be kept in memory.
+        if let Some(found) = shard.core.find(&pin, index_hash(hash), key)
+            && found.dead(now).is_none()
+        {
+            pin.count_hit();
+            if P::samples(&self.policy, hash) {
+                self.observe_hit(hash, shard, found.number);
             }
-            return None;
-        };
-        match P::HITS {
-            Hits::Mark => mark_use::<P, _, _>(found.cell),
-            Hits::Exclusive => use_exclusively(shard, &found),
+            match P::HITS {
+                Hits::Mark => mark_use::<P, _, _>(found.cell),
+                Hits::Exclusive => use_exclusively(shard, &found),
+            }
+            found.touch(now);
+            return Some(read(&found.pair().value));
         }
-        found.touch(now);
-        Some(read(&found.pair().value))
+        pin.count_miss();
+        self.missed(shard, hash);
+        None
+    }
+
+    #[inline]
+    fn missed(&self, shard: &Shard<K, V, P>, hash: u64) {
+        if P::samples(&self.policy, hash) {
+            self.observe_miss(hash);
+        }
+        if P::HITS == Hits::Exclusive {
+            shard.lock().state.policy.miss(hash);
+        }
     }
 
     #[cold]
-    fn observe(&self, hash: u64, found: Option<&Found<'_, K, V>>) {
-        let usual = self.overhead.saturating_add(1);
-        let weight = found.map_or(usual, Found::weight);
-        P::observe(&self.policy, hash, weight, found.is_some());
+    fn observe_hit(&self, hash: u64, shard: &Shard<K, V, P>, number: u32) {
+        P::observe(&self.policy, hash, shard.core.slab.weight(number), true);
+    }
+
+    #[cold]
+    fn observe_miss(&self, hash: u64) {
+        P::observe(&self.policy, hash, self.overhead.saturating_add(1), false);
     }
 
     /// A clone of the key's value, without counting as a use, a hit or a miss.

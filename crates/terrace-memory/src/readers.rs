@@ -190,11 +190,18 @@ pub(crate) struct Pin<'a> {
 }
 
 impl Pin<'_> {
-    /// Counts a read. A plain store: no other thread has this line.
+    /// Counts a read that found something. A plain store: no other thread has this line.
     #[inline]
-    pub(crate) fn count(&self, hit: bool) {
-        let counter = if hit { &self.line.hits } else { &self.line.misses };
-        counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    pub(crate) fn count_hit(&self) {
+        let hits = &self.line.hits;
+        hits.store(hits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Counts a read that found nothing.
+    #[inline]
+    pub(crate) fn count_miss(&self) {
+        let misses = &self.line.misses;
+        misses.store(misses.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 }
 
@@ -345,8 +352,8 @@ mod tests {
                 scope.spawn(|| {
                     let pin = readers.pin();
                     barrier.wait();
-                    pin.count(true);
-                    pin.count(false);
+                    pin.count_hit();
+                    pin.count_miss();
                     assert!(readers.is_pinned());
                 });
             }
@@ -360,7 +367,7 @@ mod tests {
         struct Last<'a>(&'a Readers);
         impl Drop for Last<'_> {
             fn drop(&mut self) {
-                self.0.pin().count(true);
+                self.0.pin().count_hit();
             }
         }
         thread_local!(static LAST: std::cell::RefCell<Option<Last<'static>>> = const { std::cell::RefCell::new(None) });

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::block::prefetch;
 use crate::cell::{Pair, flag};
 use crate::core::{Core, Limits};
 use crate::entry::{Cause, Meta};
@@ -22,6 +23,11 @@ use crate::wheel::{Lifetime, Wheel};
 
 /// How many timers a writer looks at before it asks the policy for a victim.
 const STEPS_BEFORE_EVICTION: usize = 8;
+
+/// From so many entries on they do not fit the processor's nearer caches, and victims are brought nearer in time.
+const FAR: usize = 1 << 14;
+/// How many victims ahead an entry is asked for, and then its place in the index.
+const AHEAD: (usize, usize) = (16, 8);
 
 /// A shard. What readers need stands on cache lines of its own.
 #[repr(align(128))]
@@ -59,14 +65,12 @@ pub(crate) struct Plan {
     pub(crate) expected: u64,
     /// Whether that is known rather than guessed.
     pub(crate) exact: bool,
-    pub(crate) usual_weight: u32,
     pub(crate) limits: Limits,
 }
 
 impl<K, V, P: Policy> Shard<K, V, P> {
     pub(crate) fn new(plan: &Plan, readers: &Arc<Readers>, shared: &Arc<P::Shared>) -> Self {
-        let (core, space) =
-            Core::new(readers.clone(), (plan.expected, plan.exact), plan.usual_weight, plan.limits);
+        let (core, space) = Core::new(readers.clone(), (plan.expected, plan.exact), plan.limits);
         let state = State {
             space,
             policy: P::new(plan.setup, shared),
@@ -182,6 +186,7 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
     }
 
     /// Adds an entry under a key that has none. `false`, and the entry back, if every number is in use.
+    #[inline(always)]
     pub(crate) fn add(&mut self, new: Incoming<K, V>, now: u64) -> Result<(), Pair<K, V>> {
         self.grow();
         let Some(number) = self.core.take_cell(&mut self.state.space) else { return Err(new.pair) };
@@ -226,19 +231,28 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
     }
 
     /// Fills a fresh cell, which nobody can find yet.
+    #[inline(always)]
     fn fill(&mut self, number: u32, new: Incoming<K, V>, mark: u8, now: u64) {
         self.core.slab.set_weight(number, new.weight);
         let pinned = if new.pinned { flag::PINNED } else { 0 };
         let timed = if new.lifetime.ends() { flag::TIMED } else { 0 };
         if timed != 0 {
-            let (columns, place) = self.core.slab.columns(number);
-            columns.set_lifetime(place, new.lifetime, now);
+            self.set_times(number, new.lifetime, now);
         }
         self.core.fill(number, new.pair, index_hash(new.hash), mark, flag::LIVE | pinned | timed);
         if timed != 0 {
-            let State { wheel, .. } = &mut *self.state;
-            wheel.arm(&self.core.slab, number, now);
+            self.arm(number, now);
         }
+    }
+
+    fn set_times(&self, number: u32, lifetime: Lifetime, now: u64) {
+        let (columns, place) = self.core.slab.columns(number);
+        columns.set_lifetime(place, lifetime, now);
+    }
+
+    fn arm(&mut self, number: u32, now: u64) {
+        let State { wheel, .. } = &mut *self.state;
+        wheel.arm(&self.core.slab, number, now);
     }
 
     /// Gives a live entry another lifetime.
@@ -256,11 +270,17 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
     }
 
     /// Makes the index larger if one more would not fit.
+    #[inline]
     fn grow(&mut self) {
         let table = self.core.table(&self.state.space);
-        if table.len() < table.room() {
-            return;
+        if table.len() >= table.room() {
+            self.enlarge();
         }
+    }
+
+    #[cold]
+    fn enlarge(&mut self) {
+        let table = self.core.table(&self.state.space);
         let (room, expected) = (table.room(), self.state.expected);
         let larger = room + room / 2 + 8;
         // Where the end can be foreseen the last step goes there and no further.
@@ -272,12 +292,18 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
     /// Takes a live entry out of everything, and returns its weight. The cell is the caller's then; the caller
     /// releases the weight.
     pub(crate) fn take(&mut self, number: u32) -> u32 {
+        if !self.core.slab.cell(number).is(flag::PINNED) {
+            self.with_policy(|policy, marks, names| policy.remove(names.slot(number), marks));
+        }
+        self.take_forgotten(number)
+    }
+
+    /// The same for an entry that the policy does not know, or no longer.
+    #[inline]
+    pub(crate) fn take_forgotten(&mut self, number: u32) -> u32 {
         let cell = self.core.slab.cell(number);
         self.core.table(&self.state.space).remove(cell.word(), number);
         cell.set(flag::LIVE, false);
-        if !cell.is(flag::PINNED) {
-            self.with_policy(|policy, marks, names| policy.remove(names.slot(number), marks));
-        }
         if cell.is(flag::TIMED) {
             self.state.wheel.disarm(number);
         }
@@ -288,16 +314,37 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
         weight
     }
 
-    /// The entry that should leave next, and why: a dead one if the timers have one at hand, else the policy's
-    /// choice. It is still in its cell.
-    pub(crate) fn victim(&mut self, now: u64) -> Option<(u32, Cause)> {
+    /// Takes out the entry that should leave next: a dead one if the timers have one at hand, else the policy's
+    /// choice. As with [`take`](Self::take) its cell and its weight are the caller's then.
+    #[inline]
+    pub(crate) fn take_victim(&mut self, now: u64) -> Option<Victim> {
         let mut steps = STEPS_BEFORE_EVICTION;
-        if let Some(dead) = self.expire(now, &mut steps) {
-            return Some(dead);
+        if let Some((number, cause)) = self.expire(now, &mut steps) {
+            return Some(Victim { number, weight: self.take(number), cause });
+        }
+        if self.state.len >= FAR {
+            self.bring_nearer();
         }
         let slot = self.with_policy(|policy, marks, _| policy.victim(marks))?;
         let number = self.state.names.cell(slot);
-        Some((number, self.dead(number, now).unwrap_or(Cause::Capacity)))
+        let cause = self.dead(number, now).unwrap_or(Cause::Capacity);
+        Some(Victim { number, weight: self.take_forgotten(number), cause })
+    }
+
+    /// Asks for the lines of those who will leave soon. In a large cache they come from memory, and one after
+    /// another they are most of what an eviction takes.
+    #[inline]
+    fn bring_nearer(&self) {
+        let State { policy, names, space, .. } = &*self.state;
+        for queue in 0..2 {
+            if let Some(slot) = policy.upcoming(queue, AHEAD.0) {
+                prefetch(self.core.slab.cell(names.cell(slot)));
+            }
+            if let Some(slot) = policy.upcoming(queue, AHEAD.1) {
+                let hash = self.core.slab.cell(names.cell(slot)).word();
+                self.core.table(space).prefetch(hash);
+            }
+        }
     }
 
     /// The next entry that the timers find dead.
@@ -359,6 +406,13 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
         }
         Ok(())
     }
+}
+
+/// What [`Locked::take_victim`] took out.
+pub(crate) struct Victim {
+    pub(crate) number: u32,
+    pub(crate) weight: u32,
+    pub(crate) cause: Cause,
 }
 
 /// What [`Locked::drain`] took out.

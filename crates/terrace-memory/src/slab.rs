@@ -8,7 +8,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::block::{Block, LARGE_PAGE};
 use crate::cell::{Cell, flag};
@@ -73,8 +73,10 @@ pub(crate) struct Slab<K, V> {
     columns: AtomicPtr<AtomicPtr<Columns>>,
     /// How many cells the first chunk has; the numbers from there to the second chunk are left out.
     first_chunk: u32,
-    /// What an entry weighs unless its chunk's column says otherwise.
-    usual_weight: u32,
+    /// What an entry weighs unless its chunk's column says otherwise: what the first one weighed. [`NIL`] before that.
+    usual_weight: AtomicU32,
+    /// Whether any entry ever had another weight.
+    unusual: AtomicBool,
     /// Chunks there will be, if that can be known.
     foreseen: Option<usize>,
 }
@@ -118,7 +120,7 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Send for Space<K, V> {}
 
 impl<K, V> Slab<K, V> {
     /// A slab for about so many entries; whether that is known rather than guessed.
-    pub(crate) fn new(expected: u64, known: bool, usual_weight: u32) -> (Self, Space<K, V>) {
+    pub(crate) fn new(expected: u64, known: bool) -> (Self, Space<K, V>) {
         // With some for what is in limbo.
         let first_chunk =
             expected.saturating_add(expected / 8).saturating_add(2).clamp(LEAST, CHUNK as u64) as u32;
@@ -128,7 +130,8 @@ impl<K, V> Slab<K, V> {
             cells: AtomicPtr::new(ptr::null_mut()),
             columns: AtomicPtr::new(ptr::null_mut()),
             first_chunk,
-            usual_weight,
+            usual_weight: AtomicU32::new(NIL),
+            unusual: AtomicBool::new(false),
         };
         let mut space = Space {
             directories: Vec::new(),
@@ -166,23 +169,53 @@ impl<K, V> Slab<K, V> {
         (columns, place)
     }
 
+    #[inline]
     pub(crate) fn weight(&self, number: u32) -> u32 {
-        let (columns, place) = self.columns(number);
-        columns.weight(place, self.usual_weight)
+        // Whoever knows the number knows of its weight: both were published together.
+        if self.unusual.load(Ordering::Relaxed) { self.own_weight(number) } else { self.usual_weight() }
     }
 
-    pub(crate) fn set_weight(&self, number: u32, weight: u32) {
+    #[inline]
+    fn usual_weight(&self) -> u32 {
+        self.usual_weight.load(Ordering::Relaxed)
+    }
+
+    fn own_weight(&self, number: u32) -> u32 {
         let (columns, place) = self.columns(number);
-        columns.set_weight(place, self.usual_weight, weight);
+        columns.weight(place, self.usual_weight())
+    }
+
+    /// Of a cell that was just taken, under the shard's lock.
+    #[inline]
+    pub(crate) fn set_weight(&self, number: u32, weight: u32) {
+        if weight != self.usual_weight() || self.unusual.load(Ordering::Relaxed) {
+            self.set_own_weight(number, weight);
+        }
+    }
+
+    fn set_own_weight(&self, number: u32, weight: u32) {
+        let first = self.usual_weight() == NIL && !self.unusual.load(Ordering::Relaxed);
+        if first && weight != NIL {
+            self.usual_weight.store(weight, Ordering::Relaxed);
+            return;
+        }
+        self.unusual.store(true, Ordering::Relaxed);
+        let (columns, place) = self.columns(number);
+        columns.set_weight(place, self.usual_weight(), weight);
     }
 
     /// A free cell's number; `None` if every number is in use.
+    #[inline]
     pub(crate) fn take(&self, space: &mut Space<K, V>) -> Option<u32> {
         if space.free != NIL {
             let number = space.free;
             space.free = self.cell(number).word();
             return Some(number);
         }
+        self.take_fresh(space)
+    }
+
+    fn take_fresh(&self, space: &mut Space<K, V>) -> Option<u32> {
         let number = if space.fresh == self.first_chunk { CHUNK as u32 } else { space.fresh };
         if number == NIL {
             return None;

@@ -179,9 +179,9 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
                 let mut locked = shard.lock();
                 while self.budget.used() > capacity
                     && locked.state.weight > floor
-                    && let Some((number, cause)) = locked.victim(now)
+                    && let Some(victim) = locked.take_victim(now)
                 {
-                    evicted.push(self.evict(&mut locked, number, cause));
+                    evicted.push(self.evicted(&locked, victim));
                 }
                 locked.publish_totals();
             }

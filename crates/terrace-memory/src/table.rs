@@ -12,7 +12,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::block::Block;
+use crate::block::{Block, prefetch};
 use crate::slab::NIL;
 use crate::sync::{AtomicU32, AtomicU64};
 
@@ -208,6 +208,12 @@ impl Table {
     #[inline]
     fn next(&self, group: usize) -> usize {
         if group + 1 == self.groups().len() { 0 } else { group + 1 }
+    }
+
+    /// Asks for the line that a hash will be looked for in.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u32) {
+        prefetch(&self.groups()[self.home(hash)]);
     }
 
     /// What `accept` makes of the first cell with this hash's tag that it accepts.

@@ -110,11 +110,16 @@ impl Wheel {
 
     /// The next entry that is dead at `now`, disarmed, and why. Takes one off `steps` for each timer looked at
     /// and stops at 0, so that one call stays short after a long pause.
+    #[inline]
     pub(crate) fn expire(&mut self, times: &impl Times, now: u64, steps: &mut usize) -> Option<(u32, Cause)> {
         if self.armed == 0 {
             self.time = now;
             return None;
         }
+        self.expire_armed(times, now, steps)
+    }
+
+    fn expire_armed(&mut self, times: &impl Times, now: u64, steps: &mut usize) -> Option<(u32, Cause)> {
         self.follow(times, now);
         while *steps > 0 {
             let Some((place, begins)) = self.next_place().filter(|(_, begins)| *begins <= now) else {

@@ -17,7 +17,7 @@ use crate::entry::{Cause, Decision, Inserted, Options, Outcome, Upserted};
 use crate::eviction::Policy;
 use crate::gone::{Evicted, Evictions, Gone};
 use crate::memory::Memory;
-use crate::shard::{Incoming, Locked, index_hash};
+use crate::shard::{Incoming, Locked, Victim, index_hash};
 use crate::sync::yield_now;
 use crate::wheel::Lifetime;
 
@@ -40,6 +40,12 @@ struct Effects<'a, K, V> {
     lent: u64,
 }
 
+impl<K, V> Default for Effects<'_, K, V> {
+    fn default() -> Self {
+        Effects { replaced: None, evicted: Evictions::default(), lent: 0 }
+    }
+}
+
 impl<K, V, P, S> Memory<K, V, P, S>
 where
     K: Hash + Eq,
@@ -57,8 +63,10 @@ where
     /// One hash, one lock, and the evictions that its weight makes necessary. Allocates when the shard grows or
     /// more than one entry is evicted.
     pub fn insert(&self, key: K, value: V, options: Options, now: u64) -> Inserted<'_, K, V> {
-        let done = self.upsert(key, now, |_| Decision::Put(value, options));
-        Inserted { stored: done.outcome == Outcome::Stored, replaced: done.replaced, evicted: done.evicted }
+        let mut effects = Effects::default();
+        let outcome = self.write(key, now, |_| Decision::Put(value, options), &mut effects);
+        let Effects { replaced, evicted, .. } = effects;
+        Inserted { stored: outcome == Outcome::Stored, replaced, evicted }
     }
 
     /// Looks at the key's live value and does what `decide` says, with nothing in between: insert if absent,
@@ -73,9 +81,19 @@ where
     where
         F: FnOnce(Option<&V>) -> Decision<V>,
     {
+        let mut effects = Effects::default();
+        let outcome = self.write(key, now, decide, &mut effects);
+        let Effects { replaced, evicted, .. } = effects;
+        Upserted { outcome, replaced, evicted }
+    }
+
+    #[inline]
+    fn write<'a, F>(&'a self, key: K, now: u64, decide: F, effects: &mut Effects<'a, K, V>) -> Outcome
+    where
+        F: FnOnce(Option<&V>) -> Decision<V>,
+    {
         let hash = self.hash(&key);
         let (index, shard) = self.shard_of(hash);
-        let mut effects = Effects { replaced: None, evicted: Evictions::default(), lent: 0 };
         let mut locked = shard.lock();
         let (mut found, dead, decision) = {
             let found = locked.core.locate(&locked.state.space, index_hash(hash), &key);
@@ -97,7 +115,7 @@ where
             }
             (Decision::Put(value, options), found) => {
                 let offer = Offer { hash, pair: Pair { key, value }, options, now };
-                match self.put(index, &mut locked, found, offer, &mut effects) {
+                match self.put(index, &mut locked, found, offer, effects) {
                     true => Outcome::Stored,
                     false => Outcome::Refused,
                 }
@@ -106,7 +124,7 @@ where
         locked.publish_totals();
         drop(locked);
         shard.core.reclaim_old_index();
-        Upserted { outcome, replaced: effects.replaced, evicted: effects.evicted }
+        outcome
     }
 
     /// Removes the key's entry and returns it, unless it has expired: then it is dropped.
@@ -172,6 +190,7 @@ where
     }
 
     /// Stores or refuses a value whose key has its live entry in `found`, under the shard's lock.
+    #[inline]
     fn put<'a>(
         &'a self,
         index: usize,
@@ -222,6 +241,7 @@ where
 
     /// Reserves what `weight` needs beyond what the entry in `found` holds already and what was lent, evicting
     /// for it. The entry itself may be the victim; then its value counts as replaced and `found` becomes `None`.
+    #[inline]
     fn make_room<'a>(
         &'a self,
         index: usize,
@@ -240,26 +260,26 @@ where
                 effects.lent += weight - held;
                 return true;
             }
-            let share = self.budget.limit() / self.shards.len() as u64;
+            // The number of shards is a power of two.
+            let share = self.budget.limit() >> self.shards.len().trailing_zeros();
             let starved = self.shards.len() > 1 && locked.state.weight + weight <= share / 2;
             if starved && self.evict_elsewhere(index, share, now, 1, effects) {
                 continue;
             }
-            let Some((number, cause)) = locked.victim(now) else {
+            let Some(Victim { number, weight, cause }) = locked.take_victim(now) else {
                 if self.evict_elsewhere(index, 0, now, ROUNDS, effects) {
                     continue;
                 }
                 return false;
             };
-            effects.lent += u64::from(locked.take(number));
+            effects.lent += u64::from(weight);
             let gone = Gone::unlinked(locked.core, number);
             if *found == Some(number) {
                 effects.replaced = Some(gone);
                 *found = None;
             } else {
                 locked.writers.counters.left(cause);
-                let weight = u64::from(locked.core.slab.weight(number));
-                effects.evicted.push(Evicted { gone, weight, cause });
+                effects.evicted.push(Evicted { gone, weight: u64::from(weight), cause });
             }
         }
     }
@@ -285,8 +305,8 @@ where
                     busy = true;
                     continue;
                 };
-                if let Some((number, cause)) = locked.victim(now) {
-                    effects.evicted.push(self.evict(&mut locked, number, cause));
+                if let Some(victim) = locked.take_victim(now) {
+                    effects.evicted.push(self.evicted(&locked, victim));
                     locked.publish_totals();
                     return true;
                 }
@@ -300,6 +320,7 @@ where
     }
 
     /// Makes a value reachable whose weight has been found. What is lent beyond that stays lent.
+    #[inline]
     fn publish<'a>(
         &'a self,
         locked: &mut Locked<'a, K, V, P>,
@@ -336,6 +357,14 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
         let weight = locked.take(number);
         self.give_back(u64::from(weight));
         Gone::unlinked(locked.core, number)
+    }
+
+    /// Gives a victim's weight back to the budget, counts it and hands it over.
+    pub(crate) fn evicted<'a>(&self, locked: &Locked<'a, K, V, P>, victim: Victim) -> Evicted<'a, K, V> {
+        let Victim { number, weight, cause } = victim;
+        self.give_back(u64::from(weight));
+        locked.writers.counters.left(cause);
+        Evicted { gone: Gone::unlinked(locked.core, number), weight: u64::from(weight), cause }
     }
 
     /// Takes an entry out for a cause, counts it and hands it over.

@@ -170,6 +170,14 @@ pub trait Policy: Send + Sync + 'static {
     /// that is how admission is declined.
     fn victim<M: Marks>(&mut self, marks: &M) -> Option<u32>;
 
+    /// An entry whose turn to be looked at by [`victim`](Policy::victim) comes so many entries later, if the policy can
+    /// tell without a search: whoever keeps the entries may bring it nearer. More than one queue may be asked
+    /// about, by its number.
+    #[inline]
+    fn upcoming(&self, _queue: usize, _later: usize) -> Option<u32> {
+        None
+    }
+
     /// Somebody asked for a key with this hash, and it was not there. Told where hits are exclusive, and by
     /// callers that hold the lock anyway; a policy works without it, if less well.
     fn miss(&mut self, _hash: u64) {}

@@ -123,6 +123,11 @@ impl Policy for Adaptive {
         structure::victim(&mut Live { shard: self, marks }, rules)
     }
 
+    #[inline]
+    fn upcoming(&self, queue: usize, later: usize) -> Option<u32> {
+        self.queues.before_tail(queue, later)
+    }
+
     fn clear(&mut self) {
         self.queues = Classes::default();
         self.states.clear();

@@ -59,21 +59,22 @@ pub(super) fn strings<'a>(room: usize) -> Result<Vec<Box<dyn Subject<&'a str>>>,
     makes.into_iter().map(|make| make(room)).collect()
 }
 
-/// Those of which the memory is told: each is made by itself.
+/// Those of which the memory is told: each is made by itself. Those that free in the background come last, or what
+/// they free would be taken off what the next one holds.
 pub(super) fn weighed() -> Vec<Make<u64>> {
     makes![room:
         typed::<u64, u64>(room)?,
         engine::<u64, u64>(room),
         Ending(engine(room)),
         quick_cache::sync::Cache::<u64, u64>::new(room),
-        moka::sync::Cache::<u64, u64>::new(room as u64),
-        mini_moka::sync::Cache::<u64, u64>::new(room as u64),
         Foyer::<u64, u64>::new(room),
-        Stretto::<u64, u64>::new(room)?,
-        scc::HashCache::<u64, u64, Hash>::with_capacity_and_hasher(room, room, Hash::default()),
-        papaya::HashMap::<u64, u64, Hash>::with_capacity_and_hasher(room, Hash::default()),
         dashmap::DashMap::<u64, u64, Hash>::with_capacity_and_hasher(room, Hash::default()),
         Plain::<u64, u64>::new(room),
+        papaya::HashMap::<u64, u64, Hash>::with_capacity_and_hasher(room, Hash::default()),
+        scc::HashCache::<u64, u64, Hash>::with_capacity_and_hasher(room, room, Hash::default()),
+        mini_moka::sync::Cache::<u64, u64>::new(room as u64),
+        moka::sync::Cache::<u64, u64>::new(room as u64),
+        Stretto::<u64, u64>::new(room)?,
     ]
 }
 
