@@ -147,8 +147,8 @@ pub trait Policy: Send + Sync + 'static {
         false
     }
 
-    /// An access to a sampled key, hit or miss alike; a value stored after a miss is part of that miss. Called
-    /// without any lock on any thread: it may buffer, and must never wait.
+    /// An access to a sampled key, hit or miss alike; a value stored after a miss is part of that miss, and what it
+    /// weighs is only guessed here. Called without any lock on any thread: it may buffer, and must never wait.
     fn observe(_shared: &Self::Shared, _hash: u64, _weight: u32, _hit: bool) {}
 
     /// The capacity is now another.

@@ -148,6 +148,12 @@ impl Classes {
         }
     }
 
+    /// An entry that leaves a queue so many entries later, as long as that needs no search.
+    #[inline]
+    pub(super) fn before_tail(&self, queue: usize, later: usize) -> Option<u32> {
+        self.rings.before_tail(queue, later)
+    }
+
     /// What an entry that stands in a queue weighs.
     pub(super) fn weight_of(&self, slot: u32) -> u32 {
         let by_size = self.by_size.as_ref();

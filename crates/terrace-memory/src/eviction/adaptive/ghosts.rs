@@ -202,10 +202,7 @@ impl Ghosts {
     #[inline]
     fn sweep(&mut self) {
         const {
-            assert!(
-                GENERATIONS as u8 - 1 == TURN * TURNS + 2,
-                "the two generations before the next are over"
-            );
+            assert!(GENERATIONS as u8 - 1 == TURN * TURNS + 2, "the two generations before the next are over");
         }
         let next = u64::from(self.generation % GENERATIONS + 1);
         let one_later = next % u64::from(GENERATIONS) + 1;

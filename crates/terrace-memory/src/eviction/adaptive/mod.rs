@@ -88,8 +88,11 @@ impl Policy for Adaptive {
         shared.samples(hash)
     }
 
+    /// Misses are seen when their value is stored: before, nobody knows what it weighs.
     fn observe(shared: &Learning, hash: u64, weight: u32, hit: bool) {
-        shared.observe(hash, weight, hit);
+        if hit {
+            shared.observe(hash, weight, true);
+        }
     }
 
     fn set_capacity(&mut self, setup: Setup) {
@@ -97,6 +100,9 @@ impl Policy for Adaptive {
     }
 
     fn insert<M: Marks>(&mut self, slot: u32, hash: u64, weight: u32, marks: &M) {
+        if self.shared.samples(hash) {
+            self.shared.observe(hash, weight, false);
+        }
         cover(&mut self.states, slot);
         let ghost = self.ghosts.recall(hash as u32);
         let frequency = ghost.map_or(0, |ghost| ghost.frequency);
