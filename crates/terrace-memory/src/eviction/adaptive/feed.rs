@@ -60,7 +60,7 @@ impl Learning {
             let place = self.waiting.fetch_add(1, Ordering::Relaxed);
             match self.ring.get(place) {
                 Some(cell) => {
-                    cell.store(hash << 32 | u64::from(hit) << 31 | u64::from(weight), Ordering::Relaxed)
+                    cell.store(hash << 32 | u64::from(hit) << 31 | u64::from(weight), Ordering::Relaxed);
                 }
                 None => drop(self.lost.fetch_add(1, Ordering::Relaxed)),
             }

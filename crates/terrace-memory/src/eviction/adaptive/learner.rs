@@ -10,7 +10,7 @@ use super::miniature::{Miniature, Seen};
 use super::report::{Candidate, Report, reuse_bin};
 use super::rest::{Rest, SPARSER};
 use super::rules::{COLD, COUNT, List, Rules, at};
-use super::sample::{Found, Sample};
+use super::sample::{Found, Sample, push};
 
 /// The most entries a miniature holds.
 const MOST_ENTRIES: u64 = 512;
@@ -130,12 +130,9 @@ impl Learner {
         let shift = self.shift();
         let half = if shift == 0 { 0 } else { 1u64 << (shift - 1) };
         self.capacity = (self.total.saturating_add(half) >> shift).max(8);
-        let keys = self.most_keys();
         for mini in &mut self.minis {
-            mini.set_capacity(self.capacity, keys);
+            mini.set_capacity(self.capacity);
         }
-        self.sample.reserve(keys);
-        self.weights.reserve_exact(keys.saturating_sub(self.weights.len()));
     }
 
     fn most_keys(&self) -> usize {
@@ -163,7 +160,7 @@ impl Learner {
                 key
             }
             Found::New(key) => {
-                self.weights.push(weight);
+                push(&mut self.weights, weight);
                 self.minis.iter_mut().for_each(Miniature::add_key);
                 key
             }
@@ -275,10 +272,9 @@ impl Learner {
             self.chosen = list.first;
         }
         self.list = list;
-        let (keys, most) = (self.weights.len(), self.most_keys());
+        let keys = self.weights.len();
         for (index, mini) in self.minis.iter_mut().enumerate() {
-            *mini = Miniature::new(*at(list.start + index), 0);
-            mini.set_capacity(self.capacity, most);
+            *mini = Miniature::new(*at(list.start + index), self.capacity);
             (0..keys).for_each(|_| mini.add_key());
         }
         self.sample.release();

@@ -7,6 +7,7 @@
 use super::classes::{Arrivals, OCTAVES, octave};
 use super::ghosts::TURN;
 use super::rules::{Preference, Rules};
+use super::sample::push;
 use super::structure::{Body, MAIN, MOST_USES, State, WINDOW, victim};
 
 const NIL: u16 = u16::MAX;
@@ -83,15 +84,13 @@ impl Miniature {
         }
     }
 
-    /// It may hold another weight, and there will be so many keys in the table.
-    pub(super) fn set_capacity(&mut self, capacity: u64, keys: usize) {
+    pub(super) fn set_capacity(&mut self, capacity: u64) {
         self.capacity = capacity;
-        self.cells.reserve_exact(keys.saturating_sub(self.cells.len()));
     }
 
     /// There is one more key in the table.
     pub(super) fn add_key(&mut self) {
-        self.cells.push(VACANT);
+        push(&mut self.cells, VACANT);
     }
 
     #[inline]

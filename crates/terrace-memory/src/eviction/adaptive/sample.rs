@@ -37,16 +37,22 @@ pub(super) enum Found {
 /// Numbers of keys fit 16 bits with one to spare.
 const MOST: usize = 1 << 15;
 
+/// Tables of keys grow by so many, since their sum is bounded and no room in reserve may pass it.
+const STEP: usize = 128;
+
+/// Adds what belongs to one more key.
+pub(super) fn push<T>(items: &mut Vec<T>, item: T) {
+    if items.len() == items.capacity() {
+        items.reserve_exact(STEP);
+    }
+    items.push(item);
+}
+
 fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl Sample {
-    /// There will be so many keys.
-    pub(super) fn reserve(&mut self, keys: usize) {
-        self.keys.reserve_exact(keys.saturating_sub(self.keys.len()));
-    }
-
     /// The number of a key, which it is given if it has none, where the table holds at most `most` keys.
     pub(super) fn find(&mut self, hash: u32, now: u32, most: usize) -> Found {
         let keys = &self.keys;
@@ -59,7 +65,7 @@ impl Sample {
         let fresh = Key { hash, last: now, held: 0, used: false };
         if self.keys.len() < most.min(MOST) {
             let key = self.keys.len() as u16;
-            self.keys.push(fresh);
+            push(&mut self.keys, fresh);
             self.enter(key);
             return Found::New(key);
         }
