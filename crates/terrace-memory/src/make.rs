@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash};
 
-use crate::entry::{GotOrInserted, Options};
+use crate::entry::{Decision, GotOrInserted, Options};
 use crate::eviction::Policy;
 use crate::flight::Turn;
 use crate::memory::Memory;
@@ -61,10 +61,10 @@ where
         now: u64,
         make: impl FnOnce() -> Result<(V, Options), E>,
     ) -> Result<GotOrInserted<'_, K, V>, E> {
-        if let Some(value) = self.get(key.borrow(), now) {
+        let hash = self.hash(&key);
+        if let Some(value) = self.get_hashed(hash, key.borrow(), now, V::clone) {
             return Ok(GotOrInserted { value, inserted: None });
         }
-        let hash = self.hash(&key);
         let (_, shard) = self.shard_of(hash);
         let landing = loop {
             let mut locked = shard.lock();
@@ -86,8 +86,19 @@ where
             }
         };
         let (value, options) = make()?;
-        let inserted = self.insert(key, value.clone(), options, now);
-        drop(landing);
+        let put = |_: Option<&V>| Decision::Put(value.clone(), options);
+        let Some(landing) = landing else {
+            let inserted = self.insert_hashed(hash, key, now, put, |_| ());
+            return Ok(GotOrInserted { value, inserted: Some(inserted) });
+        };
+        // The flight ends under the lock that the value needs anyway; the guard ends it only if that panics.
+        let mut gate = None;
+        let inserted =
+            self.insert_hashed(hash, key, now, put, |locked| gate = locked.state.flights.end(hash));
+        std::mem::forget(landing);
+        if let Some(gate) = gate {
+            gate.open();
+        }
         Ok(GotOrInserted { value, inserted: Some(inserted) })
     }
 }

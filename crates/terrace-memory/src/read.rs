@@ -46,7 +46,22 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let hash = self.hash(key);
+        self.get_hashed(self.hash(key), key, now, read)
+    }
+
+    /// The same with the key's hash at hand.
+    #[inline]
+    pub(crate) fn get_hashed<Q, R>(
+        &self,
+        hash: u64,
+        key: &Q,
+        now: u64,
+        read: impl FnOnce(&V) -> R,
+    ) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
         let (_, shard) = self.shard_of(hash);
         let pin = self.readers.pin();
         // One way for a hit and one for a miss: where they meet, what was found would have to be kept in memory.

@@ -133,7 +133,14 @@ impl<K, V> Slab<K, V> {
             usual_weight: AtomicU32::new(NIL),
             unusual: AtomicBool::new(false),
         };
-        let mut space = Space { directories: Vec::new(), chunks: 0, blocks: Vec::new(), fresh: 0, free: NIL, departed: Chain::EMPTY };
+        let mut space = Space {
+            directories: Vec::new(),
+            chunks: 0,
+            blocks: Vec::new(),
+            fresh: 0,
+            free: NIL,
+            departed: Chain::EMPTY,
+        };
         slab.replace_directory(&mut space);
         (slab, space)
     }

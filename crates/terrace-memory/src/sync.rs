@@ -22,11 +22,9 @@ pub(crate) mod waiting {
 }
 
 /// Who is running.
+#[cfg(shuttle)]
 pub(crate) mod who {
-    #[cfg(shuttle)]
     pub(crate) use shuttle::thread::{ThreadId, current};
-    #[cfg(not(shuttle))]
-    pub(crate) use std::thread::{ThreadId, current};
 }
 
 /// Lets another thread go on.

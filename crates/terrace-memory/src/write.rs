@@ -63,8 +63,25 @@ where
     /// One hash, one lock, and the evictions that its weight makes necessary. Allocates when the shard grows or
     /// more than one entry is evicted.
     pub fn insert(&self, key: K, value: V, options: Options, now: u64) -> Inserted<'_, K, V> {
+        let hash = self.hash(&key);
+        self.insert_hashed(hash, key, now, |_| Decision::Put(value, options), |_| ())
+    }
+
+    /// Stores what `decide` says, and then does something else under the same lock.
+    #[inline]
+    pub(crate) fn insert_hashed<F>(
+        &self,
+        hash: u64,
+        key: K,
+        now: u64,
+        decide: F,
+        then: impl FnOnce(&mut Locked<'_, K, V, P>),
+    ) -> Inserted<'_, K, V>
+    where
+        F: FnOnce(Option<&V>) -> Decision<V>,
+    {
         let mut effects = Effects::default();
-        let outcome = self.write(key, now, |_| Decision::Put(value, options), &mut effects);
+        let outcome = self.write(hash, key, now, decide, then, &mut effects);
         let Effects { replaced, evicted, .. } = effects;
         Inserted { stored: outcome == Outcome::Stored, replaced, evicted }
     }
@@ -82,17 +99,25 @@ where
         F: FnOnce(Option<&V>) -> Decision<V>,
     {
         let mut effects = Effects::default();
-        let outcome = self.write(key, now, decide, &mut effects);
+        let hash = self.hash(&key);
+        let outcome = self.write(hash, key, now, decide, |_| (), &mut effects);
         let Effects { replaced, evicted, .. } = effects;
         Upserted { outcome, replaced, evicted }
     }
 
     #[inline]
-    fn write<'a, F>(&'a self, key: K, now: u64, decide: F, effects: &mut Effects<'a, K, V>) -> Outcome
+    fn write<'a, F>(
+        &'a self,
+        hash: u64,
+        key: K,
+        now: u64,
+        decide: F,
+        then: impl FnOnce(&mut Locked<'a, K, V, P>),
+        effects: &mut Effects<'a, K, V>,
+    ) -> Outcome
     where
         F: FnOnce(Option<&V>) -> Decision<V>,
     {
-        let hash = self.hash(&key);
         let (index, shard) = self.shard_of(hash);
         let mut locked = shard.lock();
         let (mut found, dead, decision) = {
@@ -121,6 +146,7 @@ where
                 }
             }
         };
+        then(&mut locked);
         locked.publish_totals();
         drop(locked);
         shard.core.reclaim_old_index();

@@ -21,11 +21,13 @@ fn memory_runs_from_end_to_end_and_prints_json_for_every_subject() {
         assert!(line["value"].as_f64().is_some_and(|value| value >= 0.0), "{line}");
     }
     for (case, subjects) in [
-        ("hit u64 10k uniform 1t", 8),
-        ("hit u64 10k zipf 2t", 8),
-        ("hit String 10k zipf 1t", 4),
-        ("evicting insert u64 10k 2t", 5),
-        ("mix 75/25 u64 1k of 10k zipf 1t", 5),
+        ("hit u64 10k uniform 1t", 14),
+        ("hit u64 10k zipf 2t", 14),
+        ("hit u64 10k one-key 2t", 14),
+        ("hit String 10k zipf 1t", 13),
+        ("evicting insert u64 10k 2t", 9),
+        ("mix 75/25 u64 1k of 10k zipf 1t", 9),
+        ("get or insert u64 10k of 100k zipf, the same in 2t", 4),
     ] {
         let of_case = |metric: &str| {
             lines.iter().filter(|line| line["case"] == case && line["metric"] == metric).count()
@@ -33,7 +35,24 @@ fn memory_runs_from_end_to_end_and_prints_json_for_every_subject() {
         assert_eq!((of_case("cpu"), of_case("wall")), (subjects, subjects), "{case}");
         assert_eq!(of_case("ratio to quick_cache"), subjects - 1, "{case}");
     }
+    for (case, metric) in [
+        ("latency of a hit u64 10k uniform beside inserts", "p99.9"),
+        ("two threads beside one, String 10k one-key", "2t in"),
+        ("heap u64 10k", "heap"),
+    ] {
+        let of_case = |line: &&serde_json::Value| line["case"] == case && line["metric"] == metric;
+        assert!(lines.iter().filter(of_case).count() >= 9, "{case}");
+    }
     assert!(text(&output.stderr).contains("goals: "), "the goals are told beside the JSON");
+}
+
+#[test]
+fn cases_can_be_chosen_by_the_words_in_their_names() {
+    let output = bench(&["memory", "--quick", "--json", "--only", "insert", "1t"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let told = text(&output.stdout);
+    assert!(!told.is_empty());
+    assert!(told.lines().all(|line| line.contains("\"case\":\"evicting insert u64 10k 1t\"")), "{told}");
 }
 
 #[test]

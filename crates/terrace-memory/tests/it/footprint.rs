@@ -20,7 +20,7 @@ fn within_its_weight<P: Policy>() {
 }
 
 #[test]
-fn a_full_cache_of_small_entries_takes_less_than_fifty_bytes_for_each() {
+fn a_full_cache_of_small_entries_takes_less_than_forty_bytes_for_each() {
     for entries in [100_000, 200_000, 300_000] {
         let cache: Memory<u64, u64> = Memory::new(Config::entries(entries).shards(1));
         // What all shards share does not grow with the entries.
@@ -29,7 +29,7 @@ fn a_full_cache_of_small_entries_takes_less_than_fifty_bytes_for_each() {
             let _ = cache.insert(key, key, Options::default(), 0);
         }
         let footprint = cache.footprint();
-        assert!(footprint <= entries * 50 + fixed, "{footprint} bytes for {entries} entries");
+        assert!(footprint <= entries * 40 + fixed, "{footprint} bytes for {entries} entries");
     }
 }
 

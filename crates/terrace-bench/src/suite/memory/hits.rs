@@ -92,8 +92,7 @@ fn hits<K: Keyed>(
     let order = order()?;
     let shares: Vec<&[K]> = order.chunks(order.len() / threads).collect();
     let expected: Vec<Tally> = shares.iter().map(|share| Tally::of(share)).collect();
-    let sample =
-        |index: usize| Ok(read(&case, subjects[index].as_ref(), (&shares, &expected))?.figures());
+    let sample = |index: usize| Ok(read(&case, subjects[index].as_ref(), (&shares, &expected))?.figures());
     let against = |subject: &str| goal(subject, entries, threads);
     measure(plan, report, &case, (&COST, against), &names(subjects), sample)
 }
@@ -110,7 +109,8 @@ fn read<K: Keyed>(
         if found != expected[thread]
             && let Ok(mut wrong) = wrong.lock()
         {
-            *wrong = Some(format!("{case}: {} answered {found:?}, not {:?}", subject.name(), expected[thread]));
+            *wrong =
+                Some(format!("{case}: {} answered {found:?}, not {:?}", subject.name(), expected[thread]));
         }
         shares[thread].len()
     });

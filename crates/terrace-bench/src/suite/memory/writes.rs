@@ -46,7 +46,8 @@ const MIX: [Metric; 3] = [COST[0], COST[1], Metric { name: "hits", unit: "of rea
 
 /// Three reads and a write, again and again, of zipf over ten times as many keys as there is room for.
 pub(super) fn mixes(plan: &Plan, report: &mut Report, entries: usize) -> Result<(), Failure> {
-    let (room, keys) = if entries == SMALL && !plan.quick { (SMALL, 10 * SMALL) } else { (entries / 10, entries) };
+    let (room, keys) =
+        if entries == SMALL && !plan.quick { (SMALL, 10 * SMALL) } else { (entries / 10, entries) };
     for threads in THREADS {
         let case = format!("mix 75/25 u64 {} of {} zipf {threads}t", short(room), short(keys));
         if !plan.wants(&case) {

@@ -15,9 +15,10 @@ const TURNS: u8 = 3;
 /// Generations: the oldest that counts, the one being written, and a margin for the sweep.
 const GENERATIONS: u16 = 15;
 const WAYS: usize = 8;
-/// Buckets swept per ghost that comes in: enough to visit the whole table while a generation lasts. A generation
-/// that is over has two of them.
-const SWEEP: usize = 2;
+/// After so many ghosts that came in so many buckets are swept: enough to visit the whole table while a generation
+/// lasts. A generation that is over has two of them.
+const SWEEP_EVERY: u8 = 8;
+const SWEEP: usize = 16;
 
 /// Eight words, in lanes of sixteen bits, the first lowest.
 type Bucket = [u64; 2];
@@ -31,7 +32,7 @@ const HIGHS: u64 = ONES << 15;
 #[inline]
 fn not_zero(lanes: u64) -> u64 {
     // No sum leaves its lane.
-    ((lanes & !HIGHS) + (HIGHS - ONES) | lanes) & HIGHS
+    (((lanes & !HIGHS) + (HIGHS - ONES)) | lanes) & HIGHS
 }
 
 /// The higher of each two lanes, none of which has its highest bit set.
@@ -65,6 +66,8 @@ pub(super) struct Ghosts {
     /// What may still leave before the next generation begins, in weight.
     left: u64,
     hand: usize,
+    /// Ghosts that may come in before the next sweep.
+    pause: u8,
 }
 
 /// Puts another word into a way's lane.
@@ -109,7 +112,7 @@ impl Ghosts {
         let present = self.buckets.len();
         if buckets > present + present / 2 || buckets < present / 4 {
             let fits = self.fits;
-            *self = Ghosts { buckets: vec![[0; 2]; buckets], fits, generation: 1, left: 0, hand: 0 };
+            *self = Ghosts { buckets: vec![[0; 2]; buckets], fits, generation: 1, ..Ghosts::default() };
         }
     }
 
@@ -162,7 +165,10 @@ impl Ghosts {
             return;
         }
         self.pass(u64::from(weight), turn);
-        self.sweep();
+        match self.pause.checked_sub(1) {
+            Some(left) => self.pause = left,
+            None => self.sweep(),
+        }
         let (at, tag) = self.place(hash);
         let fresh = tag << 7 | CODES[usize::from(frequency) & 15] << 4 | self.generation;
         let Some(bucket) = self.buckets.get(at).copied() else { return };
@@ -199,17 +205,20 @@ impl Ghosts {
     }
 
     /// Empties words whose generation is about to come round again.
-    #[inline]
     fn sweep(&mut self) {
+        self.pause = SWEEP_EVERY - 1;
         const {
-            assert!(GENERATIONS as u8 - 1 == TURN * TURNS + 2, "the two generations before the next are over");
+            assert!(
+                GENERATIONS as u8 - 1 == TURN * TURNS + 2,
+                "the two generations before the next are over"
+            );
         }
         let next = u64::from(self.generation % GENERATIONS + 1);
         let one_later = next % u64::from(GENERATIONS) + 1;
         let end = (self.hand + SWEEP).min(self.buckets.len());
         for words in self.buckets[self.hand..end].as_flattened_mut() {
             let written = *words & (ONES * 15);
-            let kept = not_zero(written ^ ONES * next) & not_zero(written ^ ONES * one_later);
+            let kept = not_zero(written ^ (ONES * next)) & not_zero(written ^ (ONES * one_later));
             // All bits of the lanes that are kept.
             *words &= (kept >> 15) * 0xffff;
         }
