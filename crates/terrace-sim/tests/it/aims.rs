@@ -52,7 +52,7 @@ fn on_a_block_device_of_a_virtual_machine() {
 
 #[test]
 fn on_a_block_device_in_a_cloud() {
-    check_both("tencent_ns3300", 1.0, 0.5);
+    check_both("tencent_ns3300", 1.0, 1.0);
 }
 
 #[test]
