@@ -2,6 +2,8 @@
 
 use std::thread;
 
+use crate::eviction::Aim;
+
 /// What one entry costs beside its key and value, in bytes: hash, weight and flags in its slot, its place in
 /// the hash table, the policy's queue links and ghost fingerprint, and the slack of vectors that grow by a
 /// quarter. A test holds it against what the engine really allocates.
@@ -26,23 +28,31 @@ pub struct Config {
     /// What the engine adds to the weight given with each entry: [`ENTRY_OVERHEAD`] when bytes are counted,
     /// 0 when entries are.
     pub entry_overhead: u32,
+    /// What the policy should hit where entries differ in weight, if it can serve either aim.
+    pub aim: Aim,
 }
 
 impl Config {
     /// A budget in bytes; the engine adds its own overhead to each entry's weight.
     pub fn bytes(capacity: u64) -> Self {
-        Config { capacity, shards: None, entry_overhead: ENTRY_OVERHEAD }
+        Config { capacity, shards: None, entry_overhead: ENTRY_OVERHEAD, aim: Aim::Objects }
     }
 
     /// A budget in entries, to be used with a weight of 1 per entry (the default of
     /// [`Options`](crate::Options)).
     pub fn entries(capacity: u64) -> Self {
-        Config { capacity, shards: None, entry_overhead: 0 }
+        Config { capacity, shards: None, entry_overhead: 0, aim: Aim::Objects }
     }
 
     /// The same with a given number of shards.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
+        self
+    }
+
+    /// The same with another aim than to hit as many requests as possible.
+    pub fn aim(mut self, aim: Aim) -> Self {
+        self.aim = aim;
         self
     }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::core::Limits;
-use crate::eviction::{Adaptive, Policy, Setup};
+use crate::eviction::{Adaptive, Aim, Policy, Setup};
 use crate::hash::RandomHash;
 use crate::readers::Readers;
 use crate::shard::{Plan, Shard};
@@ -78,7 +78,7 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
     /// An empty engine that hashes keys with `hasher`.
     pub fn with_hasher(config: Config, hasher: S) -> Self {
         let shards = config.shard_count();
-        let setup = setup(config.capacity, shards);
+        let setup = Setup { aim: config.aim, ..setup(config.capacity, shards) };
         let policy = Arc::new(P::shared(Setup { capacity: config.capacity, ..setup }));
         let readers = Arc::new(Readers::new());
         let least_weight = config.least_weight(size_of::<(K, V)>());
@@ -210,9 +210,9 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
     }
 }
 
-/// What the policy of one of so many shards is made for.
+/// What the policy of one of so many shards is made for, with the usual aim.
 pub(crate) fn setup(capacity: u64, shards: usize) -> Setup {
-    Setup { capacity: capacity / shards as u64, total: capacity, shards, seed: 1 }
+    Setup { capacity: capacity / shards as u64, total: capacity, shards, seed: 1, aim: Aim::Objects }
 }
 
 /// How much each of so many shards may leave in limbo.

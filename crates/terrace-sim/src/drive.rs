@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use terrace_memory::eviction::{Hits, Marks, Policy, Setup};
+use terrace_memory::eviction::{Aim, Hits, Marks, Policy, Setup};
 
 use crate::generate::mix;
 use crate::replay::{Outcome, PROGRESS_STEP, Run, SEED};
@@ -59,8 +59,8 @@ struct Cache<P: Policy> {
 }
 
 impl<P: Policy> Cache<P> {
-    fn new(capacity: u64, keys: usize) -> Self {
-        let setup = Setup::alone(capacity, SEED);
+    fn new(capacity: u64, aim: Aim, keys: usize) -> Self {
+        let setup = Setup { aim, ..Setup::alone(capacity, SEED) };
         let shared = Arc::new(P::shared(setup));
         Cache {
             policy: P::new(setup, &shared),
@@ -142,7 +142,7 @@ impl<P: Policy> Cache<P> {
 
 /// Replays a whole trace through one policy.
 pub(crate) fn drive<P: Policy>(run: &Run<'_>, progress: &mut dyn FnMut(u64)) -> Outcome {
-    let mut cache: Cache<P> = Cache::new(run.capacity, run.trace.unique_keys() as usize);
+    let mut cache: Cache<P> = Cache::new(run.capacity, run.aim, run.trace.unique_keys() as usize);
     let mut outcome = Outcome::default();
     let mut done = 0;
     let requests = run.trace.records().chunks(PROGRESS_STEP).zip(run.trace.ids().chunks(PROGRESS_STEP));

@@ -56,14 +56,14 @@ pub(crate) fn shipped_on_threads(run: &Run<'_>, threads: usize) -> Outcome {
     close(&memory, outcome)
 }
 
-/// The default configuration but for the overhead. The number of shards is the one a cache of this many bytes
+/// The default configuration but for the overhead and the aim. The number of shards is the one a cache of this many bytes
 /// or entries would get.
 fn open(run: &Run<'_>) -> Shipped {
     let shards = match run.unit {
         Unit::Objects => None,
         Unit::Bytes => Some(Config::bytes(run.capacity).shard_count()),
     };
-    let config = Config { shards, ..Config::entries(run.capacity) };
+    let config = Config { shards, aim: run.aim, ..Config::entries(run.capacity) };
     Memory::with_hasher(config, RandomHash::seeded(SEED))
 }
 

@@ -10,6 +10,7 @@ use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use serde::Serialize;
+use terrace_memory::eviction::Aim;
 
 use crate::bound::upper_bound;
 use crate::engine::shipped_on_threads;
@@ -30,6 +31,27 @@ pub enum Unit {
     Objects,
     /// An object counts its size when it came in.
     Bytes,
+}
+
+/// How a trace is replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The cache's size in entries or bytes.
+    pub capacity: u64,
+    /// Which of them it is.
+    pub unit: Unit,
+    /// What policies should hit that can serve either aim: `adaptive` and `terrace`.
+    pub aim: Aim,
+    /// On how many threads. More than one only for `terrace`, and then what hits may differ from run to run: they take
+    /// requests from the trace in small pieces, so it is replayed nearly in its order.
+    pub threads: NonZeroUsize,
+}
+
+impl Setting {
+    /// On one thread, with the usual aim of hitting many requests.
+    pub fn new(capacity: u64, unit: Unit) -> Self {
+        Setting { capacity, unit, aim: Aim::Objects, threads: NonZeroUsize::MIN }
+    }
 }
 
 /// The outcome of one replay; serialises to the fields of one line of a report.
@@ -94,17 +116,16 @@ impl fmt::Display for ReplayError {
 
 impl std::error::Error for ReplayError {}
 
-/// Replays a trace through a policy of this capacity. `progress` is told now and then how many requests are
-/// done (clairvoyant ones tell only of their end).
+/// Replays a trace through a policy of this capacity, on one thread. `progress` is told now and then how many requests
+/// are done (clairvoyant ones tell only of their end).
 ///
 /// # Errors
 ///
-/// [`ReplayError::UnknownPolicy`], and [`ReplayError::NoOptimumForSizes`] for `opt` and `min` in bytes.
+/// As [`replay_in`].
 ///
 /// # Panics
 ///
-/// If a policy or the engine ever holds more than its capacity or its books do not balance. A hit ratio bought
-/// with more memory than allowed would be worthless, and it would be a defect here.
+/// As [`replay_in`].
 pub fn replay(
     trace: &Trace,
     policy: &str,
@@ -112,51 +133,49 @@ pub fn replay(
     unit: Unit,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report, ReplayError> {
+    replay_in(trace, policy, Setting::new(capacity, unit), progress)
+}
+
+/// Replays a trace through a policy in this setting.
+///
+/// # Errors
+///
+/// [`ReplayError::UnknownPolicy`]; [`ReplayError::NoOptimumForSizes`] for `opt` and `min` in bytes;
+/// [`ReplayError::OneThreadOnly`] for several threads and another policy than `terrace`.
+///
+/// # Panics
+///
+/// If a policy or the engine ever holds more than its capacity or its books do not balance. A hit ratio bought
+/// with more memory than allowed would be worthless, and it would be a defect here.
+pub fn replay_in(
+    trace: &Trace,
+    policy: &str,
+    setting: Setting,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Report, ReplayError> {
     let kind = find(policy)?;
-    let run = Run { trace, capacity, unit };
+    let Setting { capacity, unit, aim, threads } = setting;
+    let run = Run { trace, capacity, unit, aim };
     let start = Instant::now();
+    let done = trace.records().len() as u64;
     let outcome = match kind {
+        _ if threads.get() > 1 && policy != ENGINE => {
+            return Err(ReplayError::OneThreadOnly(policy.to_string()));
+        }
+        Kind::Driven(_) if threads.get() > 1 => {
+            let outcome = shipped_on_threads(&run, threads.get());
+            progress(done);
+            outcome
+        }
         Kind::Driven(drive) => drive(&run, progress),
         Kind::Bound => run.bound(progress),
         Kind::Clairvoyant(_) if unit == Unit::Bytes => return Err(ReplayError::NoOptimumForSizes),
         Kind::Clairvoyant(hits) => {
             let hits = hits(trace, capacity);
-            progress(trace.records().len() as u64);
+            progress(done);
             Outcome { hits, ..Outcome::default() }
         }
     };
-    Ok(run.report(policy, outcome, start.elapsed().as_nanos() as f64))
-}
-
-/// Replays a trace through the engine as it ships, `terrace`, on several threads at once. They take requests
-/// from the trace in small pieces, so it is replayed nearly in its order; what hits may differ from run to run.
-///
-/// # Errors
-///
-/// [`ReplayError::OneThreadOnly`] for any other policy with more than one thread, and as [`replay`].
-///
-/// # Panics
-///
-/// As [`replay`].
-pub fn replay_on_threads(
-    trace: &Trace,
-    policy: &str,
-    capacity: u64,
-    unit: Unit,
-    threads: NonZeroUsize,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Report, ReplayError> {
-    find(policy)?;
-    if threads.get() == 1 {
-        return replay(trace, policy, capacity, unit, progress);
-    }
-    if policy != ENGINE {
-        return Err(ReplayError::OneThreadOnly(policy.to_string()));
-    }
-    let run = Run { trace, capacity, unit };
-    let start = Instant::now();
-    let outcome = shipped_on_threads(&run, threads.get());
-    progress(trace.records().len() as u64);
     Ok(run.report(policy, outcome, start.elapsed().as_nanos() as f64))
 }
 
@@ -165,6 +184,7 @@ pub(crate) struct Run<'a> {
     pub(crate) trace: &'a Trace,
     pub(crate) capacity: u64,
     pub(crate) unit: Unit,
+    pub(crate) aim: Aim,
 }
 
 /// What a replay counts.

@@ -36,7 +36,7 @@ mod wtinylfu;
 
 use std::sync::Arc;
 
-pub use adaptive::{Adaptive, Admission, Candidate, Learning, Point, Report, Rules};
+pub use adaptive::{Adaptive, Admission, Candidate, Learning, Point, Preference, Report, Rules};
 pub use arc::AdaptiveReplacement;
 pub use climbing::ClimbingWTinyLfu;
 pub use clock::Clock;
@@ -81,12 +81,24 @@ pub struct Setup {
     pub shards: usize,
     /// Everything random in a policy comes from here.
     pub seed: u64,
+    /// What a policy that can serve either should hit. It stays what it was when the policy was made.
+    pub aim: Aim,
+}
+
+/// What is to be hit where entries differ in weight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Aim {
+    /// As many requests as possible: small entries are worth more for their weight.
+    #[default]
+    Objects,
+    /// As much weight as possible: a hit is worth what the entry weighs.
+    Bytes,
 }
 
 impl Setup {
     /// For a cache that is one shard.
     pub fn alone(capacity: u64, seed: u64) -> Self {
-        Setup { capacity, total: capacity, shards: 1, seed }
+        Setup { capacity, total: capacity, shards: 1, seed, aim: Aim::Objects }
     }
 }
 
@@ -137,8 +149,8 @@ pub trait Policy: Send + Sync + 'static {
         false
     }
 
-    /// An access to a sampled key, hit or miss alike; a value stored after a miss is part of that miss. Called
-    /// without any lock on any thread: it may buffer, and must never wait.
+    /// An access to a sampled key, hit or miss alike; a value stored after a miss is part of that miss, and what it
+    /// weighs is only guessed here. Called without any lock on any thread: it may buffer, and must never wait.
     fn observe(_shared: &Self::Shared, _hash: u64, _weight: u32, _hit: bool) {}
 
     /// The capacity is now another.

@@ -111,6 +111,12 @@ impl<const N: usize> Queues<N> {
         std::iter::successors(self.tail(queue), |slot| self.newer(*slot))
     }
 
+    /// What an entry weighs that stands in some queue.
+    #[inline]
+    pub(super) fn weight_of(&self, slot: u32) -> u32 {
+        self.links.weight(slot)
+    }
+
     pub(super) fn len(&self, queue: usize) -> usize {
         self.queues[queue].len()
     }

@@ -285,6 +285,12 @@ impl Rings {
         })
     }
 
+    /// What an entry weighs that stands in some ring.
+    #[inline]
+    pub(super) fn weight_of(&self, slot: u32) -> u32 {
+        self.weights.of(slot)
+    }
+
     #[inline]
     pub(super) fn weight(&self, ring: usize) -> u64 {
         self.rings[ring].weight

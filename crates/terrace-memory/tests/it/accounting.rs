@@ -33,7 +33,8 @@ fn capacity_one_holds_the_last_entry() {
 
 #[test]
 fn an_entry_of_exactly_the_capacity_fits_and_one_more_does_not() {
-    let cache: Memory<u64, u64> = Memory::new(Config { capacity: 1000, shards: Some(4), entry_overhead: 7 });
+    let cache: Memory<u64, u64> =
+        Memory::new(Config { entry_overhead: 7, ..Config::entries(1000).shards(4) });
     for key in 0..50 {
         assert!(cache.insert(key, key, Options::weighing(13), 0).stored);
     }

@@ -77,7 +77,7 @@ fn what_is_alive_is_never_more_than_capacity_the_retired_and_what_calls_hold() {
     const HEAVIEST: u64 = 4096;
     let alive = AtomicU64::new(0);
     let (begun, ended, done) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
-    let config = Config { capacity: CAPACITY, shards: Some(8), entry_overhead: 0 };
+    let config = Config { capacity: CAPACITY, shards: Some(8), entry_overhead: 0, ..Config::bytes(0) };
     let cache: Memory<u64, Alive<'_>> = Memory::new(config);
     std::thread::scope(|scope| {
         let watcher = scope.spawn(|| {

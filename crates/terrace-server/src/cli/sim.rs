@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use clap::{ArgGroup, Args, ValueEnum};
-use terrace_sim::{Capacity, Curves, Format, ReplayError, Report, Trace};
+use terrace_sim::{Capacity, Curves, Format, ReplayError, Report, Setting, Trace};
 
 use super::output;
 use super::progress::Progress;
@@ -16,6 +16,7 @@ Examples:
   terrace sim --generate zipf:keys=100000,theta=0.9,requests=1000000 --capacity 1%
   terrace sim --trace P3.lis --import auto --policy lru,arc,opt --capacity 1%,3%,10%,30% --curve p3.svg
   terrace sim --trace oltp.trc.zst --policy terrace --threads 4
+  terrace sim --trace cdn.trc.zst --policy gdsf,terrace --unit bytes --aim bytes
 
 Policies: opt (clairvoyant: no policy can hit more often; for --unit objects only), min (Belady's, which admits
           everything), bound (what no policy can pass, for objects of any size), terrace (the engine that
@@ -44,6 +45,24 @@ impl From<Unit> for terrace_sim::Unit {
         match unit {
             Unit::Objects => Self::Objects,
             Unit::Bytes => Self::Bytes,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Default, PartialEq, ValueEnum)]
+enum Aim {
+    /// As many requests as possible
+    #[default]
+    Objects,
+    /// As many bytes as possible
+    Bytes,
+}
+
+impl From<Aim> for terrace_sim::Aim {
+    fn from(aim: Aim) -> Self {
+        match aim {
+            Aim::Objects => Self::Objects,
+            Aim::Bytes => Self::Bytes,
         }
     }
 }
@@ -82,6 +101,9 @@ pub(super) struct Sim {
     /// What a capacity counts
     #[arg(long, value_enum, default_value_t)]
     unit: Unit,
+    /// What policies terrace and adaptive should hit where sizes differ
+    #[arg(long, value_enum, default_value_t)]
+    aim: Aim,
     /// Read the trace files in a format of others
     #[arg(long, value_name = "FORMAT")]
     import: Option<Import>,
@@ -143,10 +165,14 @@ impl Sim {
             for policy in policies {
                 progress.about(format!("{} {policy} {capacity}", trace.name()));
                 let mut told = |replayed| progress.at(done + replayed);
-                let unit = self.unit.into();
-                let report =
-                    terrace_sim::replay_on_threads(trace, policy, capacity, unit, self.threads, &mut told)
-                        .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+                let (unit, aim, threads) = (self.unit.into(), self.aim.into(), self.threads);
+                let report = terrace_sim::replay_in(
+                    trace,
+                    policy,
+                    Setting { capacity, unit, aim, threads },
+                    &mut told,
+                )
+                .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
                 done += requests;
                 curves.add(report.clone());
                 match self.json {

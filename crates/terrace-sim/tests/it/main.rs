@@ -1,5 +1,7 @@
 //! Replays with known outcomes.
 
+mod aims;
+mod disturbed;
 mod files;
 mod import;
 mod known_figures;

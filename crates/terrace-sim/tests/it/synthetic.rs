@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use terrace_sim::{Capacity, POLICIES, ReplayError, Trace, Unit, replay, replay_on_threads};
+use terrace_sim::{Capacity, POLICIES, ReplayError, Setting, Trace, Unit, replay, replay_in};
 
 fn hits(trace: &Trace, policy: &str, capacity: u64) -> u64 {
     let report = replay(trace, policy, capacity, Unit::Objects, &mut |_| {}).unwrap();
@@ -86,7 +86,8 @@ fn no_policy_beats_the_bound_for_sized_objects_in_hits_or_in_bytes() {
 fn several_threads_hit_about_what_one_does_and_only_the_engine_takes_them() {
     let trace = open("zipf:keys=50000,theta=0.9,requests=200000");
     let threads = NonZeroUsize::new(2).unwrap();
-    let on_threads = |policy| replay_on_threads(&trace, policy, 5000, Unit::Objects, threads, &mut |_| {});
+    let setting = Setting { threads, ..Setting::new(5000, Unit::Objects) };
+    let on_threads = |policy| replay_in(&trace, policy, setting, &mut |_| {});
     let (two, one) = (on_threads("terrace").unwrap(), hits(&trace, "terrace", 5000));
     assert_eq!(two.requests, 200_000);
     assert!(two.hits.abs_diff(one) < 2000, "{} on two threads, {one} on one", two.hits);

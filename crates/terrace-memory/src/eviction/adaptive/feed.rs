@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use super::super::Aim;
 use super::learner::Learner;
 use super::report::Report;
-use super::rules::FIRST;
+use super::rules::List;
 
 const RING: usize = 128;
 /// Weights have 31 bits in the ring; what is heavier counts as this.
@@ -30,11 +31,11 @@ pub struct Learning {
 }
 
 impl Learning {
-    pub(super) fn new(total: u64) -> Self {
+    pub(super) fn new(total: u64, aim: Aim) -> Self {
         Learning {
             mask: AtomicU64::new(0),
-            chosen: AtomicUsize::new(FIRST),
-            learner: Mutex::new(Learner::new(total)),
+            chosen: AtomicUsize::new(List::ALIKE.first),
+            learner: Mutex::new(Learner::new(total, aim)),
             waiting: AtomicUsize::new(0),
             ring: (0..RING).map(|_| AtomicU64::new(0)).collect(),
             lost: AtomicU32::new(0),
@@ -53,15 +54,14 @@ impl Learning {
 
     pub(super) fn observe(&self, hash: u64, weight: u32, hit: bool) {
         // The lowest half tells keys apart; the bits that chose the sample are in the other.
-        let hash = hash as u32 | 1;
+        let hash = hash | 1;
         let weight = weight.min(HEAVIEST);
         let Some(mut learner) = self.learner.try_lock() else {
             let place = self.waiting.fetch_add(1, Ordering::Relaxed);
             match self.ring.get(place) {
-                Some(cell) => cell.store(
-                    u64::from(hash) << 32 | u64::from(hit) << 31 | u64::from(weight),
-                    Ordering::Relaxed,
-                ),
+                Some(cell) => {
+                    cell.store(hash << 32 | u64::from(hit) << 31 | u64::from(weight), Ordering::Relaxed);
+                }
                 None => drop(self.lost.fetch_add(1, Ordering::Relaxed)),
             }
             return;
@@ -78,7 +78,7 @@ impl Learning {
         for cell in &self.ring[..waiting] {
             let request = cell.swap(0, Ordering::Relaxed);
             if request != 0 {
-                let (hash, rest) = ((request >> 32) as u32, request as u32);
+                let (hash, rest) = (request >> 32, request as u32);
                 learner.request(hash, rest & HEAVIEST, rest > HEAVIEST);
             }
         }

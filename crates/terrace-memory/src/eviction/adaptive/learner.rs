@@ -1,50 +1,48 @@
 //! What all shards share: miniature caches on a sample of the keys, and the choice among their rules.
 //!
 //! Decision: each candidate's counterfactual is simulated (Waldspurger et al., "Cache modeling and optimization
-//! using miniature simulations", ATC 2017) and compared on the same requests, pair by pair, so what counts is
-//! only where two candidates differ. The present rules give way to others that lead by more than twice the
-//! standard deviation of that difference; evidence fades with a half-life of many turns.
+//! using miniature simulations", ATC 2017), and the `evidence` compares what they hit. Other candidates compete once
+//! sizes are seen to differ.
 
+use super::super::Aim;
+use super::evidence::{EPOCH, Evidence, is_uneven};
 use super::miniature::{Miniature, Seen};
 use super::report::{Candidate, Report, reuse_bin};
 use super::rest::{Rest, SPARSER};
-use super::rules::{CANDIDATES, COLD, FIRST};
-use super::sample::{Found, Sample};
+use super::rules::{COLD, COUNT, List, Rules, at};
+use super::sample::{Found, Sample, push};
 
-const COUNT: usize = CANDIDATES.len();
 /// The most entries a miniature holds.
 const MOST_ENTRIES: u64 = 512;
 /// Sampled keys remembered for each entry of a miniature: what is held and a few turns of ghosts.
-const KEYS_PER_ENTRY: usize = 4;
-/// Sampled requests between two decisions.
-const EPOCH: usize = 128;
-const WORDS: usize = EPOCH / 64;
+const KEYS_PER_ENTRY: usize = 3;
 /// The half-life of evidence, in sampled requests per entry of a miniature.
 const HALF_LIFE: f64 = 32.0;
-/// How far others must lead: so many standard deviations, and so many hits.
-const DEVIATIONS: f64 = 2.0;
-const HITS: f64 = 4.0;
+/// Requests that are seen before it is decided how large a part of the keys is sampled.
+const EARLY: usize = 64;
+/// If miniatures hold fewer than one entry in this many of the most they could, there are too few to tell anything.
+const SPARSE: u64 = 3;
+/// Sizes differ if this many requests of an epoch are at least twice or at most half as large as the one before.
+const UNEVEN: u32 = 16;
 /// A cache that filled with fewer hits than this part of the requests is in a scan or a loop longer than it is.
 const COLD_RATIO: f64 = 0.03;
 
 #[derive(Debug)]
 pub(super) struct Learner {
     total: u64,
-    /// One key in 2^shift is in the sample; `None` until the first request tells what things weigh.
+    aim: Aim,
+    /// The candidates that compete now.
+    list: List,
+    /// One key in 2^shift is in the sample; `None` until the first requests have told what things weigh.
     shift: Option<u32>,
+    /// Those requests: hash, weight, and whether they hit.
+    early: Vec<(u64, u32, bool)>,
     capacity: u64,
     sample: Sample,
     weights: Vec<u32>,
     minis: Vec<Miniature>,
     chosen: usize,
-    /// Who hit which of the epoch's requests.
-    hits: [[u64; WORDS]; COUNT],
-    step: usize,
-    /// Requests one candidate hit and another missed, faded.
-    leads: [[f64; COUNT]; COUNT],
-    /// Hits of each candidate and all requests, faded.
-    scores: [f64; COUNT],
-    requests: f64,
+    evidence: Evidence,
     clock: u32,
     /// Requests and hits while nothing had to leave; `None` afterwards.
     filling: Option<(u32, u32)>,
@@ -55,20 +53,19 @@ pub(super) struct Learner {
 }
 
 impl Learner {
-    pub(super) fn new(total: u64) -> Self {
+    pub(super) fn new(total: u64, aim: Aim) -> Self {
         Learner {
             total,
+            aim,
+            list: List::ALIKE,
             shift: None,
+            early: Vec::new(),
             capacity: 0,
             sample: Sample::default(),
             weights: Vec::new(),
-            minis: CANDIDATES.iter().map(|rules| Miniature::new(*rules, 0)).collect(),
-            chosen: FIRST,
-            hits: [[0; WORDS]; COUNT],
-            step: 0,
-            leads: [[0.0; COUNT]; COUNT],
-            scores: [0.0; COUNT],
-            requests: 0.0,
+            minis: (0..COUNT).map(|index| Miniature::new(*at(index), 0)).collect(),
+            chosen: List::ALIKE.first,
+            evidence: Evidence::new(aim),
             clock: 0,
             filling: Some((0, 0)),
             switches: 0,
@@ -77,8 +74,9 @@ impl Learner {
         }
     }
 
+    /// The index of the rules that lead, in all lists.
     pub(super) fn chosen(&self) -> usize {
-        self.chosen
+        self.list.start + self.chosen
     }
 
     /// One key in two to the power of this is in the sample.
@@ -94,18 +92,38 @@ impl Learner {
     /// The whole cache may now hold another weight. What was learned stays.
     pub(super) fn set_total(&mut self, total: u64) {
         if total != self.total {
-            let fresh = Learner::new(total);
-            let (chosen, switches) = (self.chosen, self.switches);
+            let fresh = Learner::new(total, self.aim);
+            let (chosen, switches, list) = (self.chosen, self.switches, self.list);
             *self = Learner { chosen, switches, filling: None, ..fresh };
+            if list != List::ALIKE {
+                self.tell_sizes_apart();
+                self.chosen = chosen;
+            }
         }
     }
 
-    fn start(&mut self, weight: u32) -> u32 {
-        let entries = self.total / u64::from(weight.max(1));
+    /// Decides on the sample once enough requests have told what entries weigh.
+    fn start(&mut self, hash: u64, weight: u32, hit: bool) {
+        self.early.push((hash, weight, hit));
+        if self.early.len() < EARLY {
+            return;
+        }
+        let early = std::mem::take(&mut self.early);
+        let weight = early.iter().map(|(_, weight, _)| u64::from(*weight)).sum::<u64>() / EARLY as u64;
+        let entries = self.total / weight.max(1);
         let shift = (0..48).find(|shift| entries >> shift <= MOST_ENTRIES).unwrap_or(48);
         self.shift = Some(shift);
         self.set_miniature_capacity();
-        shift
+        let uneven = early.windows(2).filter(|pair| is_uneven(pair[0].1, pair[1].1)).count();
+        if uneven * EPOCH / EARLY >= UNEVEN as usize {
+            self.tell_sizes_apart();
+        }
+        let outside = (1u64 << shift.min(31)) - 1;
+        for (hash, weight, hit) in early {
+            if hash >> 32 & outside == 0 {
+                self.request(hash, weight, hit);
+            }
+        }
     }
 
     fn set_miniature_capacity(&mut self) {
@@ -123,26 +141,26 @@ impl Learner {
     }
 
     /// A request for a sampled key.
-    pub(super) fn request(&mut self, hash: u32, weight: u32, hit: bool) {
-        if self.shift.is_none() && self.start(weight) > 0 {
-            return;
+    pub(super) fn request(&mut self, hash: u64, weight: u32, hit: bool) {
+        if self.shift.is_none() {
+            return self.start(hash, weight, hit);
         }
         let entries = self.capacity.min(MOST_ENTRIES);
         if self.rest.is_asleep() {
             self.rest.doze(hit, entries);
             return;
         }
-        self.rest.look(hit, entries);
+        self.rest.look(entries);
         self.clock = self.clock.wrapping_add(1);
         let most = self.most_keys();
-        let key = match self.sample.find(hash, self.clock, most) {
+        let key = match self.sample.find(hash as u32, self.clock, most) {
             Found::Known(key, ago) => {
                 self.reuse[reuse_bin(ago)] += 1.0;
                 self.reweigh(key, weight);
                 key
             }
             Found::New(key) => {
-                self.weights.push(weight);
+                push(&mut self.weights, weight);
                 self.minis.iter_mut().for_each(Miniature::add_key);
                 key
             }
@@ -157,7 +175,7 @@ impl Learner {
                 key
             }
         };
-        self.replay(key);
+        self.replay(key, weight);
     }
 
     fn reweigh(&mut self, key: u16, weight: u32) {
@@ -181,14 +199,25 @@ impl Learner {
         }
     }
 
-    fn replay(&mut self, key: u16) {
-        let (word, bit) = (self.step / 64, self.step % 64);
+    /// Entries weigh more than was thought, so the miniatures hold too few to tell anything: from now on there are
+    /// twice as many keys in the sample, and they hold twice as much.
+    fn thicken(&mut self) {
+        let held: u32 = self.minis.iter().map(Miniature::len).sum();
+        let shift = self.shift();
+        if shift == 0 || self.filling.is_some() || u64::from(held) * SPARSE > MOST_ENTRIES * COUNT as u64 {
+            return;
+        }
+        self.shift = Some(shift - 1);
+        self.set_miniature_capacity();
+    }
+
+    fn replay(&mut self, key: u16, weight: u32) {
         let (mut full, mut any_hit) = (false, false);
-        for (mini, hits) in self.minis.iter_mut().zip(&mut self.hits) {
+        for (candidate, mini) in self.minis.iter_mut().enumerate() {
             let sample = &mut self.sample;
             match mini.request(key, &self.weights, &mut |key| sample.hold(key, false)) {
                 Seen::Hit => {
-                    hits[word] |= 1 << bit;
+                    self.evidence.hit(candidate);
                     any_hit = true;
                 }
                 Seen::Miss { evicted } => {
@@ -199,12 +228,28 @@ impl Learner {
             }
         }
         self.fill(full, any_hit);
-        self.step += 1;
-        if self.step == EPOCH {
-            self.step = 0;
-            self.weigh();
-            self.choose();
+        if self.evidence.note(weight) {
+            self.decide();
         }
+    }
+
+    /// An epoch is over.
+    fn decide(&mut self) {
+        let entries = self.capacity.min(MOST_ENTRIES);
+        let half_life = (HALF_LIFE * entries as f64).max(4.0 * EPOCH as f64);
+        let fade = 0.5f64.powf(EPOCH as f64 / half_life);
+        let uneven = self.evidence.uneven() >= UNEVEN;
+        self.evidence.weigh(fade);
+        self.reuse.iter_mut().for_each(|count| *count *= fade);
+        if let Some(better) = self.evidence.better_than(self.chosen, |one| self.rules(one)) {
+            self.chosen = better;
+            self.switches += 1;
+            self.rest.changed(entries);
+        }
+        if uneven && self.list == List::ALIKE {
+            self.tell_sizes_apart();
+        }
+        self.thicken();
     }
 
     /// While the cache fills there is nothing to compare, but how many hits there were tells one thing.
@@ -213,58 +258,49 @@ impl Learner {
         *requests += 1;
         *hits += u32::from(hit);
         if full {
-            if self.chosen == FIRST && f64::from(*hits) < COLD_RATIO * f64::from(*requests) {
+            if self.chosen == self.list.first && f64::from(*hits) < COLD_RATIO * f64::from(*requests) {
                 self.chosen = COLD;
             }
             self.filling = None;
         }
     }
 
-    /// Adds the epoch to the evidence.
-    fn weigh(&mut self) {
-        let half_life = (HALF_LIFE * self.capacity.min(MOST_ENTRIES) as f64).max(4.0 * EPOCH as f64);
-        let fade = 0.5f64.powf(EPOCH as f64 / half_life);
-        for (one, hits) in self.hits.iter().enumerate() {
-            for (other, others) in self.hits.iter().enumerate() {
-                let only: u32 = hits.iter().zip(others).map(|(a, b)| (a & !b).count_ones()).sum();
-                let lead = &mut self.leads[one][other];
-                *lead = *lead * fade + f64::from(only);
-            }
-            let all: u32 = hits.iter().map(|word| word.count_ones()).sum();
-            self.scores[one] = self.scores[one] * fade + f64::from(all);
+    /// From now on those candidates compete that heed sizes.
+    fn tell_sizes_apart(&mut self) {
+        let list = List::by_size(self.aim);
+        if self.chosen == self.list.first {
+            self.chosen = list.first;
         }
-        self.requests = self.requests * fade + EPOCH as f64;
-        self.reuse.iter_mut().for_each(|count| *count *= fade);
-        self.hits = [[0; WORDS]; COUNT];
+        self.list = list;
+        let keys = self.weights.len();
+        for (index, mini) in self.minis.iter_mut().enumerate() {
+            *mini = Miniature::new(*at(list.start + index), self.capacity);
+            (0..keys).for_each(|_| mini.add_key());
+        }
+        self.sample.release();
+        self.evidence = Evidence::new(self.aim);
+        self.rest.changed(self.capacity.min(MOST_ENTRIES));
     }
 
-    fn choose(&mut self) {
-        let now = self.chosen;
-        let leads = |one: usize| {
-            let (more, fewer) = (self.leads[one][now], self.leads[now][one]);
-            more - fewer > CANDIDATES[one].doubt() * (DEVIATIONS * (more + fewer).sqrt() + HITS)
-        };
-        let ahead = (0..COUNT).filter(|one| *one != now && leads(*one));
-        let best = ahead.max_by(|one, other| self.leads[*one][*other].total_cmp(&self.leads[*other][*one]));
-        if let Some(best) = best {
-            self.chosen = best;
-            self.switches += 1;
-            self.rest.changed(self.capacity.min(MOST_ENTRIES));
-        }
+    fn rules(&self, one: usize) -> &'static Rules {
+        at(self.list.start + one)
     }
 
     pub(super) fn report(&self) -> Report {
-        let ratio = |hits: f64| if self.requests > 0.0 { hits / self.requests } else { 0.0 };
-        let candidate =
-            |(rules, hits): (&super::Rules, &f64)| Candidate { rules: *rules, hit_ratio: ratio(*hits) };
+        let candidate = |one| Candidate { rules: *self.rules(one), hit_ratio: self.evidence.hit_ratio(one) };
         Report {
-            candidates: CANDIDATES.iter().zip(&self.scores).map(candidate).collect(),
+            candidates: (0..COUNT).map(candidate).collect(),
             chosen: self.chosen,
             switches: self.switches,
             sampled_one_in: 1 << self.shift(),
             sampled_requests: u64::from(self.clock),
             lost: 0,
-            miss_ratios: super::report::miss_ratios(&self.reuse, self.requests, self.shift(), self.total),
+            miss_ratios: super::report::miss_ratios(
+                &self.reuse,
+                self.evidence.requests(),
+                self.shift(),
+                self.total,
+            ),
         }
     }
 

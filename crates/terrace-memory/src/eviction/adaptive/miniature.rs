@@ -2,14 +2,15 @@
 //! values.
 //!
 //! Decision: all miniatures share one table of sampled keys, so a request is looked up once for all of them and
-//! each spends eight bytes a key: two links, a mark, a state, and when the key left.
+//! each spends eight bytes a key: two links, a mark, a state, a place, and when the key left.
 
+use super::classes::{Arrivals, OCTAVES, octave};
 use super::ghosts::TURN;
-use super::rules::Rules;
+use super::rules::{Preference, Rules};
+use super::sample::push;
 use super::structure::{Body, MAIN, MOST_USES, State, WINDOW, victim};
 
 const NIL: u16 = u16::MAX;
-const PLACE: u8 = 0x30;
 /// Ages are told modulo this many parts of a turn; older ones are forgotten long before.
 const CLOCK: u8 = 255;
 
@@ -17,14 +18,15 @@ const CLOCK: u8 = 255;
 struct Cell {
     newer: u16,
     older: u16,
-    /// Uses (4 bits) and the queue it stands in, plus one (2 bits).
     mark: u8,
+    /// The queue and the octave it stands in, plus one; 0 for a key that is not there.
+    place: u8,
     state: State,
     /// When it left: 1 to [`CLOCK`], or 0 for never.
     gone: u8,
 }
 
-const VACANT: Cell = Cell { newer: NIL, older: NIL, mark: 0, state: State(0), gone: 0 };
+const VACANT: Cell = Cell { newer: NIL, older: NIL, mark: 0, place: 0, state: State(0), gone: 0 };
 
 #[derive(Clone, Copy, Debug)]
 struct Ends {
@@ -41,7 +43,11 @@ pub(super) struct Miniature {
     pub(super) rules: Rules,
     capacity: u64,
     cells: Vec<Cell>,
-    queues: [Ends; 2],
+    /// A queue for each octave of the window, then of main; only one of each where sizes do not count.
+    queues: Vec<Ends>,
+    arrivals: [Arrivals; 2],
+    weights: [u64; 2],
+    lens: [u32; 2],
     /// The part of a turn it is, 1 to [`CLOCK`].
     clock: u8,
     left: u64,
@@ -63,7 +69,19 @@ pub(super) enum Seen {
 
 impl Miniature {
     pub(super) fn new(rules: Rules, capacity: u64) -> Self {
-        Miniature { rules, capacity, cells: Vec::new(), queues: [EMPTY; 2], clock: 1, left: 0, aging: (0, 0) }
+        let octaves = if rules.preference == Preference::None { 1 } else { OCTAVES };
+        Miniature {
+            rules,
+            capacity,
+            cells: Vec::new(),
+            queues: vec![EMPTY; 2 * octaves],
+            arrivals: [Arrivals::default(); 2],
+            weights: [0; 2],
+            lens: [0; 2],
+            clock: 1,
+            left: 0,
+            aging: (0, 0),
+        }
     }
 
     pub(super) fn set_capacity(&mut self, capacity: u64) {
@@ -72,19 +90,19 @@ impl Miniature {
 
     /// There is one more key in the table.
     pub(super) fn add_key(&mut self) {
-        self.cells.push(VACANT);
+        push(&mut self.cells, VACANT);
     }
 
     #[inline]
     pub(super) fn holds(&self, key: u16) -> bool {
-        self.cells[usize::from(key)].mark & PLACE != 0
+        self.cells[usize::from(key)].place != 0
     }
 
     /// A key of the table is asked for. Keys that leave are reported through `left`.
     pub(super) fn request(&mut self, key: u16, weights: &[u32], left: &mut impl FnMut(u16)) -> Seen {
         let cell = &mut self.cells[usize::from(key)];
-        if cell.mark & PLACE != 0 {
-            if cell.mark & !PLACE < MOST_USES {
+        if cell.place != 0 {
+            if cell.mark < MOST_USES {
                 cell.mark += 1;
             }
             return Seen::Hit;
@@ -108,7 +126,7 @@ impl Miniature {
 
     fn make_room(&mut self, weight: u64, weights: &[u32], left: &mut impl FnMut(u16)) -> u32 {
         let mut evicted = 0;
-        while self.queues[0].weight + self.queues[1].weight + weight > self.capacity {
+        while self.weights[0] + self.weights[1] + weight > self.capacity {
             let rules = self.rules;
             let Some(slot) = victim(&mut Held { mini: self, weights }, &rules) else { break };
             left(slot as u16);
@@ -130,20 +148,30 @@ impl Miniature {
         self.cells[usize::from(key)] = VACANT;
     }
 
-    /// The entry's weight changes from one to the other.
+    /// The entry's weight changes from one to the other; it keeps its place among others of its former size.
     pub(super) fn reweigh(&mut self, key: u16, from: u32, to: u32) {
         if self.holds(key) {
-            let queue = self.queue_of(key);
-            self.queues[queue].weight = self.queues[queue].weight - u64::from(from) + u64::from(to);
+            let (from, to) = (u64::from(from), u64::from(to));
+            let place = self.place_of(key);
+            let queue = place / self.octaves();
+            self.queues[place].weight = self.queues[place].weight - from + to;
+            self.weights[queue] = self.weights[queue] - from + to;
         }
     }
 
-    fn queue_of(&self, key: u16) -> usize {
-        usize::from((self.cells[usize::from(key)].mark & PLACE) >> 4) - 1
+    fn octaves(&self) -> usize {
+        self.queues.len() / 2
+    }
+
+    fn place_of(&self, key: u16) -> usize {
+        usize::from(self.cells[usize::from(key)].place) - 1
     }
 
     fn link(&mut self, queue: usize, key: u16, weight: u32) {
-        let ends = &mut self.queues[queue];
+        let octaves = self.octaves();
+        let octave = if octaves == 1 { 0 } else { octave(weight) };
+        let place = queue * octaves + octave;
+        let ends = &mut self.queues[place];
         let head = std::mem::replace(&mut ends.head, key);
         match head {
             NIL => ends.tail = key,
@@ -151,49 +179,63 @@ impl Miniature {
         }
         ends.weight += u64::from(weight);
         ends.len += 1;
+        self.weights[queue] += u64::from(weight);
+        self.lens[queue] += 1;
+        self.arrivals[queue].add(octave, self.lens[queue] as usize);
         let cell = &mut self.cells[usize::from(key)];
         (cell.newer, cell.older) = (NIL, head);
-        cell.mark = cell.mark & !PLACE | (queue as u8 + 1) << 4;
+        cell.place = place as u8 + 1;
     }
 
     fn unlink(&mut self, key: u16, weight: u32) {
-        let queue = self.queue_of(key);
+        let place = self.place_of(key);
+        let (queue, octave) = (place / self.octaves(), place % self.octaves());
         let Cell { newer, older, .. } = self.cells[usize::from(key)];
         match newer {
-            NIL => self.queues[queue].head = older,
+            NIL => self.queues[place].head = older,
             newer => self.cells[usize::from(newer)].older = older,
         }
         match older {
-            NIL => self.queues[queue].tail = newer,
+            NIL => self.queues[place].tail = newer,
             older => self.cells[usize::from(older)].newer = newer,
         }
-        self.queues[queue].weight -= u64::from(weight);
-        self.queues[queue].len -= 1;
-        self.cells[usize::from(key)].mark &= !PLACE;
+        let ends = &mut self.queues[place];
+        ends.weight -= u64::from(weight);
+        ends.len -= 1;
+        if ends.len == 0 {
+            self.arrivals[queue].emptied(octave);
+        }
+        self.weights[queue] -= u64::from(weight);
+        self.lens[queue] -= 1;
+        self.cells[usize::from(key)].place = 0;
     }
 
     /// Frequencies halve once in ten uses per entry; one key's for every ten uses, in turn.
     fn age(&mut self, uses: u8) {
         self.aging.1 += u32::from(uses);
         // The table also holds keys that are absent; they age with the others.
-        let entries = (self.queues[0].len + self.queues[1].len).max(1);
+        let entries = (self.lens[0] + self.lens[1]).max(1);
         let step = (10 * entries / self.cells.len().max(1) as u32).max(1);
         while self.aging.1 >= step {
             self.aging.1 -= step;
             self.aging.0 = if self.aging.0 + 1 >= self.cells.len() { 0 } else { self.aging.0 + 1 };
             let cell = &mut self.cells[self.aging.0];
-            let held = cell.mark & PLACE != 0;
+            let held = cell.place != 0;
             cell.state = if held { cell.state.half_but_one() } else { cell.state.half_as_frequent() };
         }
     }
 
+    pub(super) fn len(&self) -> u32 {
+        self.lens[0] + self.lens[1]
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
-        self.cells.capacity() * size_of::<Cell>()
+        self.cells.capacity() * size_of::<Cell>() + self.queues.capacity() * size_of::<Ends>()
     }
 
     #[cfg(test)]
     pub(super) fn weight(&self) -> u64 {
-        self.queues[0].weight + self.queues[1].weight
+        self.weights[0] + self.weights[1]
     }
 }
 
@@ -205,19 +247,29 @@ struct Held<'a> {
 
 impl Body for Held<'_> {
     #[inline]
-    fn tail(&self, queue: usize) -> Option<u32> {
-        let tail = self.mini.queues[queue].tail;
-        (tail != NIL).then_some(u32::from(tail))
+    fn tail(&self, queue: usize, preference: Preference) -> Option<u32> {
+        let (mini, octaves) = (&self.mini, self.mini.octaves());
+        let of = |octave: usize| {
+            let ends = &mini.queues[queue * octaves + octave];
+            (ends.len as f32, ends.weight as f32)
+        };
+        let octave = mini.arrivals[queue].overdue(preference, of)?;
+        Some(u32::from(mini.queues[queue * octaves + octave].tail))
+    }
+
+    #[inline]
+    fn weight_of(&self, slot: u32) -> u32 {
+        self.weights[slot as usize]
     }
 
     #[inline]
     fn weight(&self, queue: usize) -> u64 {
-        self.mini.queues[queue].weight
+        self.mini.weights[queue]
     }
 
     #[inline]
     fn len(&self) -> usize {
-        (self.mini.queues[0].len + self.mini.queues[1].len) as usize
+        (self.mini.lens[0] + self.mini.lens[1]) as usize
     }
 
     fn promote(&mut self, queue: usize, slot: u32) {
@@ -228,11 +280,11 @@ impl Body for Held<'_> {
 
     #[inline]
     fn mark(&self, slot: u32) -> u8 {
-        self.mini.cells[slot as usize].mark & !PLACE
+        self.mini.cells[slot as usize].mark
     }
 
     fn clear_mark(&mut self, slot: u32) {
-        self.mini.cells[slot as usize].mark &= PLACE;
+        self.mini.cells[slot as usize].mark = 0;
     }
 
     #[inline]

@@ -7,9 +7,12 @@
 //!
 //! # Cost
 //! A hit changes the entry's mark until it has counted fifteen uses. One request in 2^k, for a k that keeps
-//! the miniatures below 512 entries, also goes through them. Memory beside the entries: six bytes for each, about
-//! 200 KiB for the miniatures, and two bytes a ghost.
+//! the miniatures below 512 entries, also goes through them, as long as the learner is awake. Memory: for each entry one
+//! link (four bytes; two of them, and its weight, once sizes are told apart) and two bytes; beside them, for
+//! miniatures and ghosts together, 256 KiB or a hundredth of what the entries occupy, whichever is more.
 
+mod classes;
+mod evidence;
 mod feed;
 mod ghosts;
 mod learner;
@@ -24,32 +27,31 @@ mod tests;
 
 use std::sync::Arc;
 
+use classes::Classes;
 pub use feed::Learning;
 use ghosts::Ghosts;
 pub use report::{Candidate, Point, Report};
-use rules::CANDIDATES;
-pub use rules::{Admission, Rules};
+pub use rules::{Admission, Preference, Rules};
 use structure::{Body, MAIN, MOST_USES, State, WINDOW};
 
-use super::rings::Rings;
 use super::{Hits, Marks, Policy, Setup};
 use crate::slab::cover;
 
-/// Bytes for ghosts that all shards may always have.
-const GHOST_BYTES: usize = 48 << 10;
-/// Beyond that, one byte of ghosts in this many of the entries.
-const GHOST_PART: u64 = 256;
+/// Bytes that the learning part and all ghosts together may always occupy.
+const LEAST_BYTES: usize = 256 << 10;
+/// In a large cache, one byte in this many of what the entries occupy.
+const PART: u64 = 100;
+/// The learning part alone occupies no more than this, as a test makes sure.
+const LEARNING_BYTES: usize = 180 << 10;
 /// What an entry is taken to occupy at least.
 const LEAST_ENTRY: u64 = 64;
 
 /// Adapts its behaviour to the workload; the default.
 #[derive(Debug)]
 pub struct Adaptive {
-    queues: Rings,
+    queues: Classes,
     states: Vec<State>,
     ghosts: Ghosts,
-    /// Bytes of ghosts that this shard may always have.
-    ghost_bytes: usize,
     shards: usize,
     /// Where the next frequency is halved, and how many uses were counted towards it.
     aging: (usize, u32),
@@ -62,15 +64,14 @@ impl Policy for Adaptive {
     type Shared = Learning;
 
     fn shared(setup: Setup) -> Learning {
-        Learning::new(setup.total)
+        Learning::new(setup.total, setup.aim)
     }
 
     fn new(setup: Setup, shared: &Arc<Learning>) -> Self {
         Adaptive {
-            queues: Rings::default(),
+            queues: Classes::default(),
             states: Vec::new(),
             ghosts: Ghosts::default(),
-            ghost_bytes: GHOST_BYTES / setup.shards.max(1),
             shards: setup.shards.max(1),
             aging: (0, 0),
             shared: shared.clone(),
@@ -87,8 +88,11 @@ impl Policy for Adaptive {
         shared.samples(hash)
     }
 
+    /// Misses are seen when their value is stored: before, nobody knows what it weighs.
     fn observe(shared: &Learning, hash: u64, weight: u32, hit: bool) {
-        shared.observe(hash, weight, hit);
+        if hit {
+            shared.observe(hash, weight, true);
+        }
     }
 
     fn set_capacity(&mut self, setup: Setup) {
@@ -96,6 +100,9 @@ impl Policy for Adaptive {
     }
 
     fn insert<M: Marks>(&mut self, slot: u32, hash: u64, weight: u32, marks: &M) {
+        if self.shared.samples(hash) {
+            self.shared.observe(hash, weight, false);
+        }
         cover(&mut self.states, slot);
         let ghost = self.ghosts.recall(hash as u32);
         let frequency = ghost.map_or(0, |ghost| ghost.frequency);
@@ -103,6 +110,7 @@ impl Policy for Adaptive {
         marks.set(slot, 0);
         let rules = self.rules();
         let known = ghost.is_some_and(|ghost| rules.ghost_counts(ghost.age));
+        self.queues.tell_sizes_apart(rules.preference != Preference::None);
         self.queues.push_head(if known { MAIN } else { WINDOW }, slot, weight);
         self.age(1);
     }
@@ -127,7 +135,7 @@ impl Policy for Adaptive {
     }
 
     fn clear(&mut self) {
-        self.queues = Rings::default();
+        self.queues = Classes::default();
         self.states.clear();
         self.ghosts.clear();
         self.aging = (0, 0);
@@ -158,12 +166,13 @@ impl Adaptive {
 
     #[inline]
     fn rules(&self) -> &'static Rules {
-        &CANDIDATES[self.shared.chosen()]
+        rules::at(self.shared.chosen())
     }
 
     fn most_ghost_bytes(&self) -> usize {
         let weight = self.queues.total_weight().max(self.queues.total_len() as u64 * LEAST_ENTRY);
-        self.ghost_bytes + (weight / GHOST_PART) as usize
+        let both = ((weight / PART) as usize).max(LEAST_BYTES / self.shards);
+        both - LEARNING_BYTES / self.shards
     }
 
     /// Frequencies halve once in ten uses per entry: one entry's for every ten uses, in turn.
@@ -187,8 +196,13 @@ struct Live<'a, M> {
 
 impl<M: Marks> Body for Live<'_, M> {
     #[inline]
-    fn tail(&self, queue: usize) -> Option<u32> {
-        self.shard.queues.tail(queue)
+    fn tail(&self, queue: usize, preference: Preference) -> Option<u32> {
+        self.shard.queues.tail(queue, preference)
+    }
+
+    #[inline]
+    fn weight_of(&self, slot: u32) -> u32 {
+        self.shard.queues.weight_of(slot)
     }
 
     #[inline]
@@ -229,7 +243,7 @@ impl<M: Marks> Body for Live<'_, M> {
 
     fn leave(&mut self, slot: u32, ghost: bool) {
         let turn = self.shard.queues.total_weight();
-        if let Some((_, weight)) = self.shard.queues.unlink(slot)
+        if let Some(weight) = self.shard.queues.unlink(slot)
             && ghost
         {
             let (hash, state) = (self.marks.hash(slot), self.shard.states[slot as usize]);

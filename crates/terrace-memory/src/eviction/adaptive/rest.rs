@@ -1,8 +1,9 @@
 //! When the learner looks and when it rests.
 //!
 //! Decision: once the same rules have led for long, looking on costs more than it finds. The learner then
-//! sleeps seven parts of the time and looks on in the eighth. While it sleeps it still sees one request in 64
-//! of its sample, to tell the time and to wake at once if the hit ratio is no longer what it was.
+//! sleeps, seven times as long as it looks on in between, and each time twice as long as before, up to 255 times. While it
+//! sleeps it still sees one key in 64 of its sample, to tell the time and to wake at once if their hit ratio is no longer
+//! what it was. That of so few keys says nothing about the whole, so it is only compared with itself.
 
 /// While asleep, one sampled request in two to the power of this is seen.
 pub(super) const SPARSER: u32 = 6;
@@ -10,10 +11,12 @@ pub(super) const SPARSER: u32 = 6;
 const SETTLED: (u32, u32) = (64, 1 << 15);
 /// The same for each later look.
 const LOOK: (u32, u32) = (16, 1 << 12);
-/// How many times as long as it looks it sleeps.
-const SLEEP: u32 = 7;
+/// How many times as long as it looks it sleeps at first, and at most.
+const SLEEP: (u32, u32) = (7, 255);
 /// Requests seen asleep between two checks of the hit ratio.
 const CHECK: u32 = 128;
+/// The first so many checks tell what to expect.
+const CHECKS_AT_FIRST: u32 = 4;
 /// Standard deviations by which the hit ratio must have changed to wake it.
 const DEVIATIONS: f64 = 4.0;
 
@@ -40,9 +43,12 @@ pub(super) struct Rest {
     /// Sampled requests left until it sleeps or wakes.
     left: u32,
     asleep: bool,
-    /// While awake, all since it woke; while asleep, since the last check.
+    /// How many times as long as it looks it sleeps the next time.
+    sleep: u32,
+    /// What was seen asleep since the last check.
     tally: Tally,
-    expected: f64,
+    /// The hit ratio asleep at the first checks since something changed.
+    expected: Option<f64>,
 }
 
 fn span((per_entry, least): (u32, u32), entries: u64) -> u32 {
@@ -51,7 +57,7 @@ fn span((per_entry, least): (u32, u32), entries: u64) -> u32 {
 
 impl Rest {
     pub(super) fn new() -> Self {
-        Rest { left: SETTLED.1, asleep: false, tally: Tally::default(), expected: 0.0 }
+        Rest { left: SETTLED.1, asleep: false, sleep: SLEEP.0, tally: Tally::default(), expected: None }
     }
 
     /// Other rules lead now, or everything is new.
@@ -65,12 +71,11 @@ impl Rest {
     }
 
     /// A request that is looked at.
-    pub(super) fn look(&mut self, hit: bool, entries: u64) {
-        self.tally.add(hit);
+    pub(super) fn look(&mut self, entries: u64) {
         self.left = self.left.saturating_sub(1);
         if self.left == 0 {
-            let left = span(LOOK, entries) * SLEEP;
-            *self = Rest { left, asleep: true, tally: Tally::default(), expected: self.tally.ratio() };
+            let left = span(LOOK, entries).saturating_mul(self.sleep);
+            *self = Rest { left, asleep: true, sleep: (2 * self.sleep + 1).min(SLEEP.1), ..*self };
         }
     }
 
@@ -79,13 +84,23 @@ impl Rest {
         self.tally.add(hit);
         self.left = self.left.saturating_sub(1 << SPARSER);
         if self.left == 0 {
-            *self = Rest { left: span(LOOK, entries), ..Rest::new() };
-        } else if self.tally.requests == CHECK {
-            let deviation = (self.expected * (1.0 - self.expected)).max(0.01) / f64::from(CHECK);
-            if (self.tally.ratio() - self.expected).abs() > DEVIATIONS * deviation.sqrt() {
-                self.changed(entries);
+            *self = Rest { left: span(LOOK, entries), asleep: false, ..*self };
+            return;
+        }
+        match self.expected {
+            None if self.tally.requests >= CHECKS_AT_FIRST * CHECK => {
+                self.expected = Some(self.tally.ratio());
+                self.tally = Tally::default();
             }
-            self.tally = Tally::default();
+            Some(expected) if self.tally.requests >= CHECK => {
+                let deviation = (expected * (1.0 - expected)).max(0.01) / f64::from(CHECK);
+                let change = (self.tally.ratio() - expected).abs();
+                self.tally = Tally::default();
+                if change > DEVIATIONS * deviation.sqrt() {
+                    self.changed(entries);
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -94,32 +109,40 @@ impl Rest {
 mod tests {
     use super::*;
 
-    #[test]
-    fn it_looks_an_eighth_of_the_time_once_it_has_settled() {
-        let mut rest = Rest::new();
-        rest.changed(100);
-        let mut looked = 0u32;
-        let mut time = 0u32;
-        while time < 4_000_000 {
+    /// How many requests of so many it looked at, if one in so many hits.
+    fn looked(rest: &mut Rest, time: u32, one_hit_in: u32) -> u32 {
+        let (mut looked, mut passed) = (0, 0u32);
+        while passed < time {
             if rest.is_asleep() {
-                rest.doze(time.is_multiple_of(3), 100);
-                time += 1 << SPARSER;
+                rest.doze((passed >> SPARSER).is_multiple_of(one_hit_in), 100);
+                passed += 1 << SPARSER;
             } else {
-                rest.look(time.is_multiple_of(3), 100);
+                rest.look(100);
                 looked += 1;
-                time += 1;
+                passed += 1;
             }
         }
-        assert!((450_000..620_000).contains(&looked), "{looked}");
+        looked
     }
 
     #[test]
-    fn another_hit_ratio_wakes_it() {
+    fn it_looks_ever_more_rarely_once_it_has_settled() {
         let mut rest = Rest::new();
+        rest.changed(100);
+        let looks = [1u32 << 18, 1 << 20, 1 << 22].map(|time| looked(&mut rest, time, 3) / (time >> 12));
+        // Out of 4096: an eighth or more at first, less than a hundredth in the end.
+        assert!(looks[0] > 500 && looks[1] < 200 && (4..40).contains(&looks[2]), "{looks:?}");
+    }
+
+    #[test]
+    fn another_hit_ratio_wakes_it_and_one_that_was_never_the_whole_caches_does_not() {
+        let mut rest = Rest::new();
+        rest.changed(100);
+        let before = looked(&mut rest, 1 << 20, 2);
+        assert!(before < 1 << 17, "{before}");
         while !rest.is_asleep() {
-            rest.look(true, 100);
+            rest.look(100);
         }
-        rest.doze(true, 100);
         let woken_after = (0..1000).position(|_| {
             rest.doze(false, 100);
             !rest.is_asleep()

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::super::Aim;
 use super::ghosts::TURN;
 
 /// How an entry whose window time is up, and that was not used enough there, may still get into main.
@@ -35,6 +36,20 @@ pub struct Rules {
     /// Whether main, while it has room, takes what overflows the window. If not, what came in while the cache
     /// filled has to earn its place like everything after it.
     pub spill: bool,
+    /// How much earlier large entries leave than small ones.
+    pub preference: Preference,
+}
+
+/// How the time an entry stays unused depends on its size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preference {
+    /// Not at all.
+    #[default]
+    None,
+    /// Four times the size leaves in half the time.
+    Root,
+    /// Twice the size leaves in half the time, so a byte of each gives as many hits.
+    Full,
 }
 
 /// The lead plain FIFO needs, in that of others.
@@ -43,13 +58,13 @@ const DOUBT: f64 = 3.0;
 const NEVER: u8 = u8::MAX;
 
 const fn rules(window: u16, admission: Admission, uses: u8, lives: u8, turns: u8, spill: bool) -> Rules {
-    Rules { window, admission, uses, lives, ghost: turns * TURN, spill }
+    Rules { window, admission, uses, lives, ghost: turns * TURN, spill, preference: Preference::None }
 }
 
 /// The behaviours that compete. On a set of block, database, web, object and loop traces the best of them for
 /// each trace and size closes more of the gap to the optimum than the best of seventeen published policies
 /// (`docs/policy.md`); they were chosen greedily from 120 for that, each for what it adds to the others.
-pub(super) const CANDIDATES: [Rules; 10] = [
+pub(super) const CANDIDATES: [Rules; COUNT] = [
     rules(10, Admission::Ghost, 1, 3, 1, true),
     rules(10, Admission::Frequency, NEVER, 1, 0, true),
     rules(400, Admission::Frequency, NEVER, 3, 0, true),
@@ -62,8 +77,75 @@ pub(super) const CANDIDATES: [Rules; 10] = [
     rules(200, Admission::Frequency, NEVER, 3, 0, true),
 ];
 
-/// The candidate that rules until something is known.
-pub(super) const FIRST: usize = 7;
+/// Those that compete where sizes differ and hits count: they all let large entries leave earlier. Like the others,
+/// they were chosen greedily, on traces with sizes; the window of a tenth is worth a place here.
+const FOR_OBJECTS: [Rules; COUNT] = {
+    use Preference::{Full, Root};
+    [
+        CANDIDATES[0].preferring(Full),
+        CANDIDATES[1].preferring(Full),
+        rules(100, Admission::Both, 1, 3, 3, true).preferring(Full),
+        CANDIDATES[3].preferring(Full),
+        CANDIDATES[4].preferring(Full),
+        CANDIDATES[4].preferring(Root),
+        CANDIDATES[6].preferring(Full),
+        CANDIDATES[7].preferring(Full),
+        CANDIDATES[8].preferring(Full),
+        rules(100, Admission::Ghost, 1, 3, 1, false).preferring(Full),
+    ]
+};
+
+/// Those that compete where sizes differ and bytes count.
+const FOR_BYTES: [Rules; COUNT] = {
+    use Preference::{Full, Root};
+    [
+        rules(100, Admission::Ghost, 1, 3, 1, false),
+        CANDIDATES[1],
+        CANDIDATES[7].preferring(Full),
+        CANDIDATES[3],
+        CANDIDATES[4],
+        CANDIDATES[3].preferring(Full),
+        CANDIDATES[6],
+        CANDIDATES[7],
+        CANDIDATES[8],
+        CANDIDATES[7].preferring(Root),
+    ]
+};
+
+/// How many compete at a time.
+pub(super) const COUNT: usize = 10;
+
+/// All candidates. Those of one list compete at a time; [`COLD`] is alike in each.
+static LISTS: [[Rules; COUNT]; 3] = [CANDIDATES, FOR_OBJECTS, FOR_BYTES];
+
+/// Some candidates that compete at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct List {
+    /// The index of the first of them in all lists.
+    pub(super) start: usize,
+    /// Which of them rules until something is known.
+    pub(super) first: usize,
+}
+
+impl List {
+    /// For entries of one size.
+    pub(super) const ALIKE: List = List { start: 0, first: 7 };
+
+    /// For entries of different sizes.
+    pub(super) fn by_size(aim: Aim) -> List {
+        match aim {
+            Aim::Objects => List { start: COUNT, first: 6 },
+            Aim::Bytes => List { start: 2 * COUNT, first: 0 },
+        }
+    }
+}
+
+/// The rules of an index into all lists, one after the other.
+#[inline]
+pub(super) fn at(index: usize) -> &'static Rules {
+    &LISTS.as_flattened()[index]
+}
+
 /// The candidate for workloads that fill the cache without a hit: loops and scans longer than the cache. It
 /// keeps what is there.
 pub(super) const COLD: usize = 1;
@@ -87,6 +169,10 @@ impl fmt::Display for Rules {
 }
 
 impl Rules {
+    const fn preferring(self, preference: Preference) -> Rules {
+        Rules { preference, ..self }
+    }
+
     /// The weight the window may have where all entries together weigh `total`.
     #[inline]
     pub(super) fn window_weight(&self, total: u64) -> u64 {

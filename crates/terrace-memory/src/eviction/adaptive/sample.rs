@@ -37,6 +37,17 @@ pub(super) enum Found {
 /// Numbers of keys fit 16 bits with one to spare.
 const MOST: usize = 1 << 15;
 
+/// Tables of keys grow by so many, since their sum is bounded and no room in reserve may pass it.
+const STEP: usize = 128;
+
+/// Adds what belongs to one more key.
+pub(super) fn push<T>(items: &mut Vec<T>, item: T) {
+    if items.len() == items.capacity() {
+        items.reserve_exact(STEP);
+    }
+    items.push(item);
+}
+
 fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
@@ -54,7 +65,7 @@ impl Sample {
         let fresh = Key { hash, last: now, held: 0, used: false };
         if self.keys.len() < most.min(MOST) {
             let key = self.keys.len() as u16;
-            self.keys.push(fresh);
+            push(&mut self.keys, fresh);
             self.enter(key);
             return Found::New(key);
         }
@@ -94,6 +105,11 @@ impl Sample {
     pub(super) fn hold(&mut self, key: u16, more: bool) {
         let held = &mut self.keys[usize::from(key)].held;
         *held = if more { *held + 1 } else { held.saturating_sub(1) };
+    }
+
+    /// Nobody holds any key any more.
+    pub(super) fn release(&mut self) {
+        self.keys.iter_mut().for_each(|key| key.held = 0);
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

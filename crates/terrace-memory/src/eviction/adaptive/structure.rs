@@ -6,7 +6,7 @@
 //! when somebody needs room, so a burst of hits is worth no more than its count. On our traces that is not a
 //! compromise: moving entries at each hit closes less of the gap to the optimum, not more.
 
-use super::rules::Rules;
+use super::rules::{Preference, Rules};
 
 pub(super) const WINDOW: usize = 0;
 pub(super) const MAIN: usize = 1;
@@ -69,7 +69,10 @@ impl State {
 
 /// What keeps the queues.
 pub(super) trait Body {
-    fn tail(&self, queue: usize) -> Option<u32>;
+    /// The entry of a queue that has been there longest, for its size.
+    fn tail(&self, queue: usize, preference: Preference) -> Option<u32>;
+    /// What an entry weighs.
+    fn weight_of(&self, slot: u32) -> u32;
     fn weight(&self, queue: usize) -> u64;
     /// How many entries there are.
     fn len(&self) -> usize;
@@ -93,7 +96,7 @@ pub(super) fn victim<B: Body>(body: &mut B, rules: &Rules) -> Option<u32> {
     let mut rounds = body.len() * (usize::from(rules.lives) + 2) + 1;
     loop {
         rounds = rounds.saturating_sub(1);
-        let slot = match body.tail(MAIN) {
+        let slot = match body.tail(MAIN, rules.preference) {
             // It is older than all of the window and as unproven: the window's true tail.
             Some(slot) if !rules.spill && body.state(slot).is_unproven() => slot,
             main if body.weight(WINDOW) >= window || main.is_none() => {
@@ -128,7 +131,7 @@ enum Step {
 
 /// Decides on the entry whose time in the window is up.
 fn step<B: Body>(body: &mut B, rules: &Rules, main_room: u64, mut rounds: usize) -> Step {
-    let Some(slot) = body.tail(WINDOW) else { return Step::Empty };
+    let Some(slot) = body.tail(WINDOW, rules.preference) else { return Step::Empty };
     let mark = body.mark(slot);
     let state = if mark > 0 { count(body, slot, mark) } else { body.state(slot) };
     let used = mark >= rules.uses && rounds > 0;
@@ -150,7 +153,7 @@ fn step<B: Body>(body: &mut B, rules: &Rules, main_room: u64, mut rounds: usize)
     if rules.compares_frequencies()
         && body.weight(MAIN) >= main_room / 2
         && let Some(other) = main_victim(body, rules, &mut rounds)
-        && body.state(slot).frequency() > body.state(other).frequency()
+        && is_worth_more(body, rules, slot, other)
     {
         body.set_state(slot, state.with_lives(0).proven());
         body.promote(MAIN, slot);
@@ -159,9 +162,23 @@ fn step<B: Body>(body: &mut B, rules: &Rules, main_room: u64, mut rounds: usize)
     Step::Leaves(slot)
 }
 
+/// Whether an entry gives more uses for its size than another one.
+fn is_worth_more<B: Body>(body: &B, rules: &Rules, slot: u32, other: u32) -> bool {
+    let uses = |slot| u64::from(body.state(slot).frequency());
+    let (uses, others) = (uses(slot), uses(other));
+    let (weight, others_weight) = match rules.preference {
+        Preference::None => (1, 1),
+        _ => (u64::from(body.weight_of(slot).max(1)), u64::from(body.weight_of(other).max(1))),
+    };
+    match rules.preference {
+        Preference::Root => uses * uses * others_weight > others * others * weight,
+        _ => uses * others_weight > others * weight,
+    }
+}
+
 /// The next of main to leave; it stays at the tail.
 fn main_victim<B: Body>(body: &mut B, rules: &Rules, rounds: &mut usize) -> Option<u32> {
-    while let Some(slot) = body.tail(MAIN) {
+    while let Some(slot) = body.tail(MAIN, rules.preference) {
         let mark = body.mark(slot);
         let state = body.state(slot);
         let lives = (state.lives() + mark).min(rules.lives);

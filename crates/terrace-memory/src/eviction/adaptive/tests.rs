@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::super::Aim;
 use super::super::testing::{PlainMarks, alone};
 use super::ghosts::TURN;
 use super::miniature::Miniature;
+use super::rules::{COUNT, at};
 use super::structure::victim;
 use super::*;
 
@@ -142,6 +144,51 @@ fn a_large_cache_is_sampled_and_the_learner_stays_small() {
 }
 
 #[test]
+fn two_bytes_an_entry_and_a_bounded_rest_are_all_it_needs() {
+    for (entries, keys) in [(2000, 50_000), (30_000, 600_000)] {
+        let mut cache = Cache::new(entries);
+        cache.ratio(skewed(keys).take(20 * entries));
+        let (learning, ghosts) = (cache.shared.heap_bytes(), cache.policy.ghosts.heap_bytes());
+        assert!(learning <= LEARNING_BYTES, "{learning}");
+        assert!(learning + ghosts <= LEAST_BYTES.max(entries * 64 / 100), "{learning} and {ghosts}");
+        // A link of four bytes for each, two bytes, and what vectors that grow have in reserve.
+        let rest = cache.policy.heap_bytes() - learning - ghosts;
+        assert!(rest <= entries * 6 * 5 / 4 + 8192, "{rest} bytes for {entries} entries");
+    }
+}
+
+#[test]
+fn in_a_large_cache_samples_and_ghosts_are_a_hundredth() {
+    let (mut policy, marks): (Adaptive, _) = (alone(1 << 30), PlainMarks::new(80_000));
+    for slot in 0..80_000 {
+        policy.insert(slot, hash_of(u64::from(slot)), 1 << 10, &marks);
+    }
+    policy.victim(&marks);
+    let most = 80_000 * 1024 / 100;
+    let (learning, ghosts) = (policy.shared.heap_bytes(), policy.ghosts.heap_bytes());
+    assert!(learning + ghosts <= most && ghosts > 500_000, "{learning} and {ghosts} of {most}");
+}
+
+#[test]
+fn where_sizes_differ_other_candidates_compete_and_still_fit() {
+    for (aim, first) in [(Aim::Objects, COUNT), (Aim::Bytes, 2 * COUNT)] {
+        let shared = Learning::new(1 << 20, aim);
+        for step in 0..50_000 {
+            let hash = hash_of(hash_of(step) % 8000);
+            if shared.samples(hash) {
+                shared.observe(hash, 16 << (hash % 8), false);
+            }
+        }
+        assert!((first..first + COUNT).contains(&shared.report_chosen()), "{}", shared.report_chosen());
+        assert!(shared.heap_bytes() <= LEARNING_BYTES, "{}", shared.heap_bytes());
+        // What was learned about sizes outlives a change of the capacity.
+        shared.set_total(1 << 19);
+        assert!((first..first + COUNT).contains(&shared.report_chosen()), "{}", shared.report_chosen());
+        assert!(shared.report().chosen < COUNT && shared.report().candidates.len() == COUNT);
+    }
+}
+
+#[test]
 fn the_curve_says_what_more_room_would_give() {
     let mut cache = Cache::new(100);
     cache.ratio((0..30_000).map(|step| step % 200));
@@ -155,7 +202,7 @@ fn the_curve_says_what_more_room_would_give() {
 
 #[test]
 fn several_threads_feed_one_learner_without_waiting() {
-    let shared = Arc::new(Learning::new(200));
+    let shared = Arc::new(Learning::new(200, Aim::Objects));
     std::thread::scope(|scope| {
         for thread in 0..4u64 {
             let shared = &shared;
@@ -212,10 +259,15 @@ impl Plain {
 }
 
 const KEYS: u32 = 24;
+/// The candidates of all lists.
+const ALL: usize = 3 * COUNT;
 
 impl Body for Plain {
-    fn tail(&self, queue: usize) -> Option<u32> {
+    fn tail(&self, queue: usize, _: Preference) -> Option<u32> {
         self.queues[queue].first().copied()
+    }
+    fn weight_of(&self, _: u32) -> u32 {
+        1
     }
     fn weight(&self, queue: usize) -> u64 {
         self.queues[queue].len() as u64
@@ -265,10 +317,10 @@ proptest! {
     #[test]
     fn a_miniature_does_what_the_plain_structure_does(
         keys in prop::collection::vec(0u16..KEYS as u16, 1..200),
-        candidate in 0..CANDIDATES.len(),
+        candidate in 0..ALL,
         capacity in 1u64..10,
     ) {
-        let rules = CANDIDATES[candidate];
+        let rules = *at(candidate);
         let mut mini = Miniature::new(rules, capacity);
         let mut plain = Plain::default();
         for key in 0..KEYS {
@@ -307,7 +359,7 @@ proptest! {
     #[test]
     fn any_operations_leave_the_books_balanced(
         operations in prop::collection::vec((0u8..5, 0u32..40, 1u32..100), 1..400),
-        candidate in 0..CANDIDATES.len(),
+        candidate in 0..ALL,
     ) {
         let (mut policy, marks): (Adaptive, _) = (alone(1000), PlainMarks::new(40));
         policy.shared.force(candidate);
@@ -353,7 +405,7 @@ fn hits_that_never_stop_do_not_keep_a_victim_from_being_found() {
             hash_of(u64::from(slot)) as u32
         }
     }
-    for candidate in 0..CANDIDATES.len() {
+    for candidate in 0..ALL {
         let mut policy: Adaptive = alone(10);
         policy.shared.force(candidate);
         for slot in 0..10 {
