@@ -87,7 +87,7 @@ fn run(config: Config, keeps: bool) {
     });
     for key in 0..KEYS {
         let found = disk.get(&key.to_be_bytes(), 0).unwrap();
-        let deleted = (key + ROUNDS) % 10 == 0;
+        let deleted = (key + ROUNDS).is_multiple_of(10);
         assert!(!(deleted && found.is_some()));
         assert!(!keeps || found.is_some() != deleted, "{key}");
         assert!(found.is_none_or(|entry| round_of(key, &entry.value) == ROUNDS));
