@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::checkpoint::{Loaded, snapshot_name, snapshot_number};
-use crate::cipher::cipher_of;
+use crate::cipher::{Seal, cipher_of};
 use crate::codec::training::{dictionary_name, parse_dictionary};
 use crate::config::Mode;
 use crate::control::{Control, Manifest};
@@ -78,14 +78,14 @@ impl Recovery<'_> {
         let mut writer = shared.writer.lock();
         self.drop_unborn()?;
         self.open_segments()?;
-        let expected = self.expected();
+        let expected = self.expected()?;
         let next_id = self.next_id(names, &expected);
         let newest = self.found.sound.keys().next_back().copied();
         // What was removed after the last list of segments was written.
         let mut parsed = BTreeMap::new();
         let mut removed = BTreeSet::new();
         for id in self.found.sound.keys().copied().filter(|id| *id >= expected.from) {
-            let Some(part) = self.part(id, newest, &expected) else { continue };
+            let Some(part) = self.part(id, newest, &expected)? else { continue };
             let contents = shared.parse(&part)?;
             for item in &contents.items {
                 if let Item::Control(_, _, Control::Removed { segment }) = item {
@@ -114,19 +114,24 @@ impl Recovery<'_> {
         let file = shared.io.open(&name, false).map_err(Error::io("open", &name))?;
         let len = file.len().map_err(Error::io("read", &name))?;
         let header = self.found.sound.get(&id).map(|(header, _)| header);
-        let parts = Parts {
-            slot: 0,
-            id,
-            base: header.map_or(0, |header| header.base),
-            capacity: len,
-            file,
-            cipher: None,
+        // An encrypted record is longer than it seems. Without a header nobody knows whether any is: both are tried.
+        let sealed = match (header, &shared.keys) {
+            (Some(header), keys) => cipher_of(keys.as_deref(), header)?,
+            (None, Some(keys)) => Some(keys.begin(&[0; 32])?.0),
+            (None, None) => None,
         };
-        let segment = Segment::new(parts, len, true);
-        if header.is_some() && manifest_of(&segment).is_some() {
+        let as_written = |cipher: Option<Arc<dyn Seal>>| {
+            let base = header.map_or(0, |header| header.base);
+            Segment::new(
+                Parts { slot: 0, id, base, capacity: len, file: Arc::clone(&file), cipher },
+                len,
+                true,
+            )
+        };
+        let segment = as_written(sealed);
+        if header.is_some() && manifest_of(&segment)?.is_some() {
             return Ok(());
         }
-        // Without its key an encrypted record is longer than it seems; the notes of the engine are not encrypted.
         let mut records = 0;
         let visit = |step: Step<'_>| {
             if let Step::Record(_, record) = step {
@@ -136,8 +141,10 @@ impl Recovery<'_> {
             std::ops::ControlFlow::Continue(())
         };
         walk(&segment, HEADER_LEN, End::Known(len), visit).map_err(Error::io("read", &name))?;
-        if records == 0 && any_record(&segment, HEADER_LEN + 1, len).map_err(Error::io("read", &name))? {
-            return Ok(());
+        for segment in [&segment, &as_written(None)] {
+            if records <= 1 && any_record(segment, HEADER_LEN + 1, len).map_err(Error::io("read", &name))? {
+                return Ok(());
+            }
         }
         let count = self.found.sound.len() + self.found.unreadable.len();
         let behind = HEADER_LEN + 4096 + 20 * count as u64;
@@ -178,13 +185,19 @@ impl Recovery<'_> {
     }
 
     /// What belongs to the log: as the newest list says, be it in a segment or in the snapshot.
-    fn expected(&self) -> Expected {
+    fn expected(&self) -> Result<Expected> {
         let segments = self.shared.segments.read();
         let listed = |manifest: &Manifest| manifest.segments.iter().copied().collect();
-        let newest = segments.iter().rev().find_map(|segment| Some((segment.id, manifest_of(segment)?)));
+        let mut newest = None;
+        for segment in segments.iter().rev() {
+            newest = manifest_of(segment)?.map(|manifest| (segment.id, manifest));
+            if newest.is_some() {
+                break;
+            }
+        }
         let position =
             self.loaded.as_ref().map(|loaded| (loaded.head.position.segment, &loaded.head.manifest));
-        match (newest, position) {
+        Ok(match (newest, position) {
             (Some((id, manifest)), position) if position.is_none_or(|(at, _)| at < id) => {
                 Expected { listed: listed(&manifest), from: id, known: true, manifest }
             }
@@ -192,7 +205,7 @@ impl Recovery<'_> {
                 Expected { listed: listed(manifest), from: at, known: true, manifest: manifest.clone() }
             }
             _ => Expected { listed: BTreeMap::new(), from: 0, known: false, manifest: Manifest::default() },
-        }
+        })
     }
 
     fn next_id(&self, names: &[String], expected: &Expected) -> u64 {
@@ -203,25 +216,25 @@ impl Recovery<'_> {
     }
 
     /// What is to be read of a segment; `None` if the snapshot covers it.
-    fn part(&self, id: u64, newest: Option<u64>, expected: &Expected) -> Option<Part> {
-        let segment = self.shared.segments.read().by_id(id).cloned()?;
+    fn part(&self, id: u64, newest: Option<u64>, expected: &Expected) -> Result<Option<Part>> {
+        let Some(segment) = self.shared.segments.read().by_id(id).cloned() else { return Ok(None) };
         let position = self.loaded.as_ref().map(|loaded| loaded.head.position);
         let from = match position {
             Some(position) if position.segment == id => u64::from(position.offset).max(HEADER_LEN),
-            Some(position) if position.segment > id => return None,
+            Some(position) if position.segment > id => return Ok(None),
             _ => HEADER_LEN,
         };
         let end = if Some(id) == newest {
             End::Open(if from > HEADER_LEN { from } else { 0 })
         } else {
             let after = self.shared.segments.read().iter().find(|other| other.id > id).cloned();
-            let noted = after.and_then(|after| manifest_of(&after));
+            let noted = after.map(|after| manifest_of(&after)).transpose()?.flatten();
             let noted =
                 noted.and_then(|noted| noted.segments.iter().find(|(other, _)| *other == id).copied());
             let listed = expected.listed.get(&id).copied();
             End::Known(noted.map(|(_, len)| len).or(listed).unwrap_or_else(|| segment.len()))
         };
-        Some(Part { segment, from, end })
+        Ok(Some(Part { segment, from, end }))
     }
 
     /// Removes the files of segments that the log says were removed.
@@ -321,8 +334,8 @@ impl Recovery<'_> {
         let parts: Vec<Part> = ids
             .iter()
             .filter(|id| !parsed.contains_key(id))
-            .filter_map(|id| self.part(*id, newest, expected))
-            .collect();
+            .filter_map(|id| self.part(*id, newest, expected).transpose())
+            .collect::<Result<_>>()?;
         shared.parse_all(&parts, shared.config.threads(), |part, contents| {
             shared.apply_items(writer, &part.segment, &contents.items, self.now, report)?;
             if let End::Known(len) = part.end {

@@ -362,19 +362,24 @@ impl Queue {
 }
 
 /// The first record of a segment, if it is the list it should be.
-pub(crate) fn manifest_of(segment: &Segment) -> Option<crate::control::Manifest> {
+///
+/// An error of the device is no reason to think otherwise: whoever asks may decide on it what is to be removed.
+pub(crate) fn manifest_of(segment: &Segment) -> Result<Option<crate::control::Manifest>> {
     let mut bytes = Vec::new();
     let from = crate::header::HEADER_LEN as u32;
-    segment.read(from, 64 << 10, &mut bytes).ok()?;
-    let (head, body_at) = Head::parse(&bytes).ok()?;
+    let mut read = |len: usize, bytes: &mut Vec<u8>| {
+        bytes.clear();
+        segment.read(from, len, bytes).map_err(Error::io("read", &segment_name(segment.id)))
+    };
+    read(64 << 10, &mut bytes)?;
+    let Ok((head, body_at)) = Head::parse(&bytes) else { return Ok(None) };
     let len = crate::record::total_len(&head, body_at, segment.overhead());
     if len > bytes.len() {
-        bytes.clear();
-        segment.read(from, len, &mut bytes).ok()?;
+        read(len, &mut bytes)?;
     }
-    let record = check(segment, from, &bytes).ok().filter(|record| record.head.kind == Kind::Control)?;
-    match Control::parse(record.body()) {
-        Ok(Control::Manifest(manifest)) => Some(manifest),
-        _ => None,
+    let record = check(segment, from, &bytes).ok().filter(|record| record.head.kind == Kind::Control);
+    match record.map(|record| Control::parse(record.body())) {
+        Some(Ok(Control::Manifest(manifest))) => Ok(Some(manifest)),
+        _ => Ok(None),
     }
 }

@@ -60,3 +60,25 @@ fn a_file_of_somebody_else_is_left_alone_whatever_its_name_ends_in() {
     drop(open(&disk));
     assert_eq!(disk.files().get("mine.new").map(Vec::as_slice), Some(&b"precious"[..]));
 }
+
+/// One read that failed while an encrypted log was opened was taken for the end of what had just been begun, and
+/// the segment was removed.
+#[cfg(feature = "crypt")]
+#[test]
+fn a_read_that_fails_once_while_opening_removes_nothing() {
+    use terrace_envelope::crypt::{Algorithm, Key, Keyring, Secret};
+    let disk = SimDisk::new(1);
+    let open = || {
+        let config = Config { segment_bytes: Some(64 << 10), ..Config::store() };
+        let keys = Keyring::new(Key::new(1, Algorithm::default(), Secret::new(&[7; 32])));
+        Disk::open_encrypted(Arc::new(disk.clone()), config, Arc::new(keys), 0)
+    };
+    put(&open().unwrap().0, b"key", b"value").unwrap();
+    for after in 0..20 {
+        disk.fail(&[Op::Read], after, Failure::Error(EIO), false);
+        drop(open());
+        disk.heal();
+        let (opened, _) = open().expect("it opens when the disk is well again");
+        assert!(opened.get(b"key", 0).unwrap().is_some(), "after {after} reads");
+    }
+}

@@ -31,7 +31,9 @@ fn images_of(run: &Run, moment: &Moment, chance: &mut Chance) -> Result<u64, Str
 
 /// Every other life fills many segments, so that compaction and eviction have more to choose from.
 fn mix(seed: u64, options: Options) -> Mix {
-    let largest = if seed.is_multiple_of(2) { 60_000 } else { Mix::STORE.largest };
+    // A cache refuses what is longer than half of a segment.
+    let large = if options.cache { 30_000 } else { 60_000 };
+    let largest = if seed.is_multiple_of(2) { large } else { Mix::STORE.largest };
     Mix { evict: options.cache, largest, ..Mix::STORE }
 }
 

@@ -15,6 +15,7 @@ mod kill;
 mod lies;
 mod oracle;
 mod placements;
+mod resurrection;
 mod run;
 #[cfg(seeded_bug)]
 mod seeded;
