@@ -91,7 +91,7 @@ fn rows(peers: &[&Peer], figures: Vec<Vec<Vec<f64>>>, against: &'static str, goa
         .map(|(peer, rounds)| Row {
             subject: peer.name,
             against: match peer.name.starts_with("terrace") {
-                true => Some(Against { peer: against, goal }),
+                true => goal.map_or_else(|| Against::just(against), |goal| Against::at_most(goal, against)),
                 false => None,
             },
             rounds,

@@ -9,6 +9,7 @@ mod redb;
 mod rocksdb;
 mod sled;
 mod sqlite;
+mod terrace;
 
 use super::engine::Peer;
 
@@ -18,6 +19,9 @@ const CACHE: usize = 64 << 20;
 /// All of them; Terrace first.
 #[rustfmt::skip] // One line an engine.
 pub(super) const ALL: &[Peer] = &[
+    Peer { name: "terrace", open: terrace::open, syncs: true },
+    Peer { name: "terrace-plain", open: terrace::open_plain, syncs: true },
+    Peer { name: "terrace-mapped", open: terrace::open_mapped, syncs: false },
     Peer { name: "fjall", open: fjall::open, syncs: true },
     Peer { name: "redb", open: redb::open, syncs: true },
     #[cfg(terrace_rocksdb)]
