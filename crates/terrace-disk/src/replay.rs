@@ -364,7 +364,7 @@ impl Queue {
 pub(crate) fn manifest_of(segment: &Segment) -> Result<Option<crate::control::Manifest>> {
     let mut bytes = Vec::new();
     let from = crate::header::HEADER_LEN as u32;
-    let mut read = |len: usize, bytes: &mut Vec<u8>| {
+    let read = |len: usize, bytes: &mut Vec<u8>| {
         bytes.clear();
         segment.read(from, len, bytes).map_err(Error::io("read", &segment_name(segment.id)))
     };
