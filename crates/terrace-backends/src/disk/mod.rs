@@ -1,6 +1,6 @@
 //! A durable store in a folder, over Terrace's own log ([`terrace_disk`]).
 //!
-//! It assigns versions that never go back, keeps what is acknowledged as its [`Durability`] says, counts its keys
+//! It assigns versions that never go back, keeps what is acknowledged as its [`Durability`](terrace_store::Durability) says, counts its keys
 //! without a scan, and clears a namespace of any size at once.
 //!
 //! # Cost
