@@ -73,7 +73,7 @@ impl std::fmt::Display for Error {
                 f,
                 "the folder has format {found}, and this release knows formats up to {known}: use a later release"
             ),
-            Self::Foreign(why) => write!(f, "this is not a log of ours: {why}"),
+            Self::Foreign(why) => write!(f, "this is no log of ours: {why}"),
             Self::Denied(why) => write!(f, "the key is missing or wrong: {why}"),
             Self::Closed => f.write_str("it is closed"),
             Self::Failed(why) => {

@@ -4,6 +4,7 @@ mod client;
 mod completions;
 mod config;
 mod del;
+mod disk;
 mod get;
 mod output;
 mod progress;
@@ -50,6 +51,9 @@ enum Command {
     Sim(sim::Sim),
     /// Drive a whole cache, memory and disk and loader, with a trace
     Replay(replay::Replay),
+    /// Look into a log on the disk, check it, make it smaller, copy it
+    #[command(subcommand)]
+    Disk(disk::Disk),
     /// Check a configuration
     #[command(subcommand)]
     Config(config::Config),
@@ -67,6 +71,7 @@ impl Command {
             Self::Stats(stats) => stats.run(),
             Self::Sim(sim) => sim.run(),
             Self::Replay(replay) => replay.run(),
+            Self::Disk(disk) => disk.run(),
             Self::Config(config) => config.run(),
             Self::Completions(completions) => completions.run(),
         }

@@ -68,6 +68,7 @@ fn crates_know_only_what_stands_below_them() {
                 "terrace",
                 "terrace-store",
                 "terrace-sim",
+                "terrace-disk",
                 "terrace-memory",
                 "terrace-backends",
                 "terrace-tiers",

@@ -59,7 +59,7 @@ impl Learner {
             aim,
             list: List::ALIKE,
             shift: None,
-            early: Vec::new(),
+            early: Vec::with_capacity(EARLY),
             capacity: 0,
             sample: Sample::default(),
             weights: Vec::new(),

@@ -3,6 +3,7 @@
 mod access;
 mod command_line;
 mod damage;
+mod disk;
 mod full_disk;
 mod life;
 mod refusal;
