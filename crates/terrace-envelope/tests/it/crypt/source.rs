@@ -74,8 +74,8 @@ fn what_is_no_key_file_is_refused_in_words() {
 #[test]
 fn a_variable_is_read() {
     // Cargo sets this one for every test; it is no key.
-    let why = refusal(&KeySource::Environment("CARGO_MANIFEST_DIR".to_owned()));
-    assert!(why.contains("CARGO_MANIFEST_DIR") && why.contains("by its length"), "{why}");
+    let why = refusal(&KeySource::Environment("CARGO_PKG_NAME".to_owned()));
+    assert!(why.contains("CARGO_PKG_NAME") && why.contains("by its length"), "{why}");
     assert!(!why.contains("terrace-envelope"), "its value is not shown: {why}");
     let why = refusal(&KeySource::Environment("TERRACE_NO_SUCH_KEY".to_owned()));
     assert!(why.ends_with("TERRACE_NO_SUCH_KEY is not set"), "{why}");
