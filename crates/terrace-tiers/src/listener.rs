@@ -6,12 +6,12 @@
 //! would end otherwise.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use terrace_memory::Cause;
 
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// Is told the key, the value and the cause of each entry that was evicted or refused.
 pub type Listener<K, L> = Arc<dyn Fn(&K, &L, Cause) + Send + Sync>;
@@ -26,7 +26,7 @@ pub(crate) struct Telling<K, L> {
 
 impl<K, L> Telling<K, L> {
     pub(crate) fn new(listener: Listener<K, L>) -> Self {
-        Self { listener, left: Mutex::default(), any: AtomicBool::new(false) }
+        Self { listener, left: Mutex::new(Vec::new()), any: AtomicBool::new(false) }
     }
 
     /// Remembers an entry that left.
