@@ -86,8 +86,8 @@ fn a_full_disk_refuses_puts_takes_deletes_and_goes_on_when_space_returns() {
     let sizes = budget::of("CRASH_FULL", 12);
     let (mut fullest, first) = (0, budget::seeds().next().unwrap_or(1));
     for size in 0..sizes {
-        // Uneven steps, so that it becomes full in the midst of everything.
-        let bytes = 16_384 + size * (3 << 20) / sizes + size * 4096;
+        // Uneven steps, so that it becomes full in the midst of everything; the keys there are have room in more.
+        let bytes = 16_384 + size * (11 << 18) / sizes;
         let puts = fill_and_free(first + size, bytes).unwrap_or_else(|error| {
             panic!("{bytes} bytes, seed {}: {error}", first + size);
         });
