@@ -380,9 +380,10 @@ fn deaths_at(name: &str, first: u64, wanted: u64) -> u64 {
             let seed = first + round * 2 + child;
             let visit = 1 + Chance::new(seed).below(1 + round);
             let (number, begin_ms) = (round, left.now_ms);
-            // A cache evicts once it is full, and a dictionary takes some data to learn from.
-            let actions =
-                if name.starts_with("evict") || name.starts_with("dictionary") { 1500 } else { 250 };
+            // A cache evicts once it is full, a dictionary takes some data to learn from, and the spare is for a
+            // delete or a compaction that comes when there is no room.
+            let late = ["evict", "dictionary", "spare"].iter().any(|part| name.starts_with(part));
+            let actions = if late { 1500 } else { 250 };
             let point = Some((*point, visit));
             let order = Order { folder: folder.path(), seed, number, begin_ms, point, actions, life: HUNG };
             let (then, end) = life(&order, &left.view).unwrap_or_else(|error| {
