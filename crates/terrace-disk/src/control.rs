@@ -5,7 +5,7 @@
 //! listed and not there is missing, one that is there and not listed was removed before.
 
 use crate::horizon::Horizon;
-use crate::record::Location;
+use crate::record::{HIGHEST_VERSION, Location};
 use crate::varint::{self, Bad, Reader};
 
 /// A note.
@@ -146,6 +146,9 @@ impl Manifest {
             manifest.horizons.push(Horizon { at, now_ms: reader.varint()? });
         }
         manifest.max_version = reader.varint()?;
+        if manifest.max_version > HIGHEST_VERSION {
+            return Err(Bad::Malformed);
+        }
         let mut last = 0_u64;
         for _ in 0..reader.varint()? {
             last = last.checked_add(reader.varint()?).ok_or(Bad::Malformed)?;

@@ -2,12 +2,15 @@
 
 use crate::cipher::KeyId;
 use crate::error::{Error, Result};
+use crate::record::HIGHEST_VERSION;
 use crate::varint::Reader;
 
 /// The format that this release writes, and the latest it reads.
 pub(crate) const FORMAT: u32 = 1;
 /// The length of a segment's header.
 pub(crate) const HEADER_LEN: u64 = 100;
+/// Offsets have 32 bits.
+const LONGEST_FILE: u64 = u32::MAX as u64;
 const SEGMENT_MAGIC: &[u8; 8] = b"terrseg\n";
 const MARK_MAGIC: &[u8; 8] = b"terrlog\n";
 /// The name of the file that marks a folder as a log.
@@ -74,6 +77,9 @@ impl Header {
         let random = reader.bytes(32).ok()?.try_into().ok()?;
         let key = (reader.u32().ok()?, reader.u32().ok()?);
         let key = (sealed & 1 != 0).then_some(key);
+        if base > HIGHEST_VERSION || capacity > LONGEST_FILE || id == u64::MAX {
+            return None;
+        }
         Some(Ok(Self { store, id, base, capacity, created_ms, random, key }))
     }
 }

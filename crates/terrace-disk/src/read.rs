@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::header::segment_name;
 use crate::index::{Hash, Slot};
 use crate::point::bug;
-use crate::record::{Head, KEY_LIMIT, Kind, LONGEST_HEAD, Record, split, total_len, unseal};
+use crate::record::{HIGHEST_VERSION, Head, KEY_LIMIT, Kind, LONGEST_HEAD, Record, split, total_len, unseal};
 use crate::segment::Segment;
 use crate::shared::Shared;
 use crate::varint::Bad;
@@ -293,7 +293,8 @@ pub(crate) fn found_of(segment: &Segment, offset: u32, head: &Head) -> Found {
 
 /// The version of a record.
 pub(crate) fn version_of(segment: &Segment, offset: u32, head: &Head) -> u64 {
-    segment.version_at(offset).wrapping_add(head.version_delta.unwrap_or(0) as u64)
+    let version = segment.version_at(offset).wrapping_add(head.version_delta.unwrap_or(0) as u64);
+    version.min(HIGHEST_VERSION)
 }
 
 /// The record at the beginning of these bytes.

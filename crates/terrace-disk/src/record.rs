@@ -13,6 +13,9 @@ use crate::varint::{self, Bad, Reader};
 pub const KEY_LIMIT: usize = 128 << 10;
 /// The longest value, in bytes.
 pub const VALUE_LIMIT: usize = 256 << 20;
+/// No version is above this: given ones are below half of it, and the log's own do not get there. A record that says
+/// otherwise was not written by this engine.
+pub(crate) const HIGHEST_VERSION: u64 = 3 << 62;
 /// The most bytes that may be attached to a value.
 pub const META_LIMIT: usize = 1 << 20;
 
