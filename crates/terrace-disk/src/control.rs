@@ -198,4 +198,15 @@ mod tests {
             assert_eq!(Control::parse(&out), Err(Bad::Malformed));
         }
     }
+
+    #[test]
+    fn a_version_that_no_engine_gives_is_refused() {
+        let parsed = |max_version| {
+            let mut out = Vec::new();
+            Control::Manifest(Manifest { max_version, ..Manifest::default() }).append(&mut out);
+            Control::parse(&out)
+        };
+        assert!(parsed(HIGHEST_VERSION).is_ok());
+        assert_eq!(parsed(HIGHEST_VERSION + 1), Err(Bad::Malformed));
+    }
 }

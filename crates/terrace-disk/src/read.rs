@@ -338,3 +338,26 @@ impl Shared {
         Ok(entries)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::Io;
+    use crate::io::sim::SimDisk;
+    use crate::segment::Parts;
+
+    /// A fuzzer's record said that its version is the highest number there is, and one more was one too many.
+    #[test]
+    fn a_record_that_claims_more_than_any_version_leaves_room_for_the_next() {
+        let file = SimDisk::new(1).create("00000001.seg").unwrap();
+        let parts = Parts { slot: 0, id: 1, base: 0, capacity: 1 << 20, file, cipher: None };
+        let segment = Segment::new(parts, 0, true);
+        let head = |version_delta| Head { version_delta: Some(version_delta), ..Head::new(Kind::Put) };
+        let natural = segment.version_at(100);
+        assert_eq!(version_of(&segment, 100, &head(5)), natural + 5);
+        for wild in [-1 - natural as i64, i64::MIN] {
+            let version = version_of(&segment, 100, &head(wild));
+            assert!(version.checked_add(1 << 40).is_some(), "{version}");
+        }
+    }
+}
