@@ -72,6 +72,7 @@ impl Publish for RedisStore {
     fn publish<'a>(&'a self, channel: &'a [u8], message: Bytes) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async move {
             self.ready("publish").await?;
+            self.leaving.settle().await;
             let mut publish = redis::cmd("PUBLISH");
             publish.arg(self.names.channel(channel)).arg(&message[..]);
             self.link.run(Intent::Write("publish"), &publish).await

@@ -6,6 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use futures_core::Stream;
 use redis::aio::{PubSub, PubSubSink, PubSubStream};
 use terrace_store::capability::{Change, Changes, Message, Subscription};
 use terrace_store::{BoxFuture, Clock, Namespace, Result, Version};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::RedisStore;
 use super::link::Link;
@@ -27,7 +28,43 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// One who listens. Its end is the end of its task.
 pub(super) struct Listening<T> {
     inbox: Arc<Inbox<T>>,
+    leaving: Arc<Leaving>,
     _gone: oneshot::Sender<()>,
+}
+
+impl<T> Drop for Listening<T> {
+    fn drop(&mut self) {
+        self.leaving.begin();
+    }
+}
+
+/// Those who do not listen any more, but whom the server may still count.
+#[derive(Default)]
+pub(super) struct Leaving {
+    count: AtomicUsize,
+    left: Notify,
+}
+
+impl Leaving {
+    fn begin(&self) {
+        self.count.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn end(&self) {
+        self.count.fetch_sub(1, Ordering::AcqRel);
+        self.left.notify_waiters();
+    }
+
+    /// Waits until nobody is leaving.
+    pub(super) async fn settle(&self) {
+        loop {
+            let left = self.left.notified();
+            if self.count.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            left.await;
+        }
+    }
 }
 
 impl Changes for Listening<Change> {
@@ -54,7 +91,9 @@ impl RedisStore {
         let messages = self.link.listen(channel).await?;
         let inbox = Arc::new(Inbox::default());
         let (gone, left) = oneshot::channel();
+        let leaving = Arc::clone(&self.leaving);
         let task = Task {
+            leaving: Arc::clone(&leaving),
             link: Arc::clone(&self.link),
             channel: channel.to_vec(),
             inbox: Arc::clone(&inbox),
@@ -69,11 +108,12 @@ impl RedisStore {
         if self.check_open("subscribe").is_err() {
             inbox.close();
         }
-        Ok(Listening { inbox, _gone: gone })
+        Ok(Listening { inbox, leaving, _gone: gone })
     }
 }
 
 struct Task<T> {
+    leaving: Arc<Leaving>,
     link: Arc<Link>,
     channel: Vec<u8>,
     inbox: Arc<Inbox<T>>,
@@ -100,7 +140,12 @@ impl<T: Clone + Send + Sync + 'static> Task<T> {
         while let Some(messages) = next.take() {
             let (mut sink, mut stream) = messages.split();
             match self.forward(&mut stream).await {
-                Stop::Left => return,
+                Stop::Left => {
+                    // A server that hangs must not let those who publish wait for this.
+                    let unsubscribe = sink.unsubscribe(&self.channel[..]);
+                    let _ = tokio::time::timeout(WAITS.1, unsubscribe).await;
+                    return self.leaving.end();
+                }
                 Stop::Ending => {
                     self.drain(&mut sink, &mut stream).await;
                     break;
@@ -151,7 +196,10 @@ impl<T: Clone + Send + Sync + 'static> Task<T> {
         loop {
             tokio::select! {
                 _ = self.ending.changed() => return None,
-                _ = &mut self.left => return None,
+                _ = &mut self.left => {
+                    self.leaving.end();
+                    return None;
+                }
                 () = self.clock.sleep(wait) => {}
             }
             if let Ok(messages) = self.link.listen(&self.channel).await {

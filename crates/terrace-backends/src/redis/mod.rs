@@ -70,6 +70,7 @@ pub struct RedisStore {
     /// Ends those who listen.
     ending: watch::Sender<bool>,
     listeners: Tasks,
+    leaving: Arc<listen::Leaving>,
 }
 
 impl RedisStore {
@@ -90,6 +91,7 @@ impl RedisStore {
             closed: AtomicBool::new(false),
             ending: watch::Sender::new(false),
             listeners: Tasks::new(spawn),
+            leaving: Arc::default(),
         })
     }
 
