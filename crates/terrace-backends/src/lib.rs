@@ -6,23 +6,38 @@ pub mod disk;
 pub mod fjall;
 #[cfg(feature = "fs")]
 pub mod fs;
-#[cfg(any(feature = "memory", feature = "redis"))]
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod in_runtime;
+#[cfg(any(feature = "memory", feature = "postgres", feature = "redis"))]
 mod inbox;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod leaving;
 #[cfg(feature = "memory")]
 pub mod memory;
 #[cfg(any(feature = "disk", feature = "fjall", feature = "memory"))]
 mod optimistic;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(any(feature = "disk", feature = "fjall"))]
 mod progress;
-#[cfg(any(feature = "fjall", feature = "fs", feature = "redis"))]
+#[cfg(any(feature = "fjall", feature = "fs", feature = "postgres", feature = "redis"))]
 pub mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod registry;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod remote;
 #[cfg(any(feature = "fjall", feature = "memory"))]
 mod spaces;
 #[cfg_attr(
-    not(any(feature = "disk", feature = "fjall", feature = "fs", feature = "memory", feature = "redis")),
+    not(any(
+        feature = "disk",
+        feature = "fjall",
+        feature = "fs",
+        feature = "memory",
+        feature = "postgres",
+        feature = "redis"
+    )),
     allow(dead_code, reason = "without a backend nobody has options")
 )]
 mod url;

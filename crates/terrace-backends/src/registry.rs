@@ -31,6 +31,10 @@ const SCHEMES: &[(&str, Open)] = &[
     ("fjall", |url, clock, spawn| {
         Ok(Arc::new(crate::fjall::FjallStore::open(crate::fjall::FjallConfig::from_url(url)?, clock, spawn)?))
     }),
+    #[cfg(feature = "postgres")]
+    ("postgres", postgres),
+    #[cfg(feature = "postgres")]
+    ("postgresql", postgres),
     #[cfg(feature = "redis")]
     ("redis", redis),
     #[cfg(feature = "redis")]
@@ -42,6 +46,12 @@ const SCHEMES: &[(&str, Open)] = &[
     #[cfg(feature = "redis")]
     ("redis+unix", redis),
 ];
+
+#[cfg(feature = "postgres")]
+fn postgres(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+    let config = crate::postgres::PostgresConfig::from_url(url)?;
+    Ok(Arc::new(crate::postgres::PostgresStore::open(config, clock, spawn)?))
+}
 
 /// One engine, whose scheme says how to reach it.
 #[cfg(feature = "redis")]

@@ -3,10 +3,22 @@
 #[cfg(any(feature = "fs", feature = "disk", feature = "fjall"))]
 use std::path::PathBuf;
 use std::str::FromStr;
-#[cfg(any(feature = "fs", feature = "disk", feature = "fjall", feature = "redis"))]
+#[cfg(any(
+    feature = "fs",
+    feature = "disk",
+    feature = "fjall",
+    feature = "postgres",
+    feature = "redis"
+))]
 use std::time::Duration;
 
-#[cfg(any(feature = "fs", feature = "disk", feature = "fjall", feature = "redis"))]
+#[cfg(any(
+    feature = "fs",
+    feature = "disk",
+    feature = "fjall",
+    feature = "postgres",
+    feature = "redis"
+))]
 use terrace_store::Durability;
 use terrace_store::{Error, ErrorKind, Result};
 
@@ -14,7 +26,7 @@ use terrace_store::{Error, ErrorKind, Result};
 #[derive(Debug)]
 pub(crate) struct Url {
     scheme: String,
-    #[cfg(feature = "redis")]
+    #[cfg(any(feature = "postgres", feature = "redis"))]
     location: String,
     #[cfg(any(feature = "fs", feature = "disk", feature = "fjall", feature = "memory"))]
     path: String,
@@ -40,7 +52,7 @@ impl Url {
         }
         Ok(Self {
             scheme: scheme.to_owned(),
-            #[cfg(feature = "redis")]
+            #[cfg(any(feature = "postgres", feature = "redis"))]
             location: url.split_once('?').map_or(url, |(location, _)| location).to_owned(),
             #[cfg(any(feature = "fs", feature = "disk", feature = "fjall", feature = "memory"))]
             path,
@@ -55,7 +67,7 @@ impl Url {
     }
 
     /// The URL without its options, as it was written.
-    #[cfg(feature = "redis")]
+    #[cfg(any(feature = "postgres", feature = "redis"))]
     pub(crate) fn location(&self) -> String {
         self.location.clone()
     }
@@ -94,7 +106,7 @@ impl Url {
     }
 
     /// The options `durability`, `interval_ms` and `group_ms`.
-    #[cfg(any(feature = "fs", feature = "disk", feature = "fjall", feature = "redis"))]
+    #[cfg(any(feature = "fs", feature = "disk", feature = "fjall", feature = "postgres", feature = "redis"))]
     pub(crate) fn durability(&mut self, default: Durability) -> Result<Durability> {
         let interval = self.number("interval_ms")?.map(Duration::from_millis);
         let group = self.number("group_ms")?.map(Duration::from_millis);
@@ -136,6 +148,16 @@ impl Url {
             "`{}:` has no option `{name}`, or it was given twice; its options are: {known}",
             self.scheme
         )))
+    }
+}
+
+/// A URL as it may be told.
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(crate) fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://...@{host}"),
+        None => url.to_owned(),
     }
 }
 

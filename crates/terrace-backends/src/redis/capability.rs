@@ -7,12 +7,12 @@ use terrace_store::capability::{
     Batch, Change, Changes, Cursor, Iterate, List, Message, Outcome, Page, Publish, Subscription, Transact,
     Transaction, Watch, Write,
 };
-use terrace_store::{BoxFuture, Entry, Key, Namespace, Result};
+use terrace_store::{BoxFuture, Entry, Key, Namespace, Result, Version};
 
 use super::RedisStore;
 use super::link::Intent;
 use super::listen::read_change;
-use super::transaction::Optimistic;
+use crate::remote::{Remote, Transacting};
 
 impl Batch for RedisStore {
     fn get_many<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Entry>>>> {
@@ -49,7 +49,21 @@ impl Iterate for RedisStore {
 impl Transact for RedisStore {
     fn begin(&self) -> BoxFuture<'_, Result<Box<dyn Transaction + '_>>> {
         let open = self.check_open("begin");
-        Box::pin(ready(open.map(|()| Box::new(Optimistic::begin(self)) as Box<dyn Transaction>)))
+        Box::pin(ready(open.map(|()| Box::new(Transacting::begin(self)) as Box<dyn Transaction>)))
+    }
+}
+
+impl Remote for RedisStore {
+    fn fetch<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>>> {
+        Box::pin(self.read(key))
+    }
+
+    fn commit_unchanged(
+        &self,
+        writes: Vec<Write>,
+        read: Vec<(Key, Option<Version>)>,
+    ) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move { self.write("commit", &writes, &read).await.map(drop) })
     }
 }
 

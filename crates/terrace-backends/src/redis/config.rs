@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use terrace_store::{Durability, Error, ErrorKind, Result};
 
-use crate::url::Url;
+use crate::url::{Url, without_password};
 
 /// How a [`RedisStore`](super::RedisStore) is set up.
 #[derive(Clone)]
@@ -92,15 +92,6 @@ impl std::fmt::Debug for RedisConfig {
             .field("durability", &self.durability)
             .field("compress_from", &self.compress_from)
             .finish()
-    }
-}
-
-/// The URL as it may be told.
-pub(super) fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    match rest.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://...@{host}"),
-        None => url.to_owned(),
     }
 }
 

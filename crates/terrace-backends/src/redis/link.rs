@@ -6,9 +6,7 @@
 //! polled anywhere.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
@@ -17,8 +15,10 @@ use terrace_store::{Error, ErrorKind, Result};
 use tokio::runtime::Handle;
 
 use super::NAME;
-use super::config::{RedisConfig, without_password};
+use super::config::RedisConfig;
 use super::error::{late, translate};
+use crate::in_runtime::InRuntime;
+use crate::url::without_password;
 
 pub(super) struct Link {
     runtime: Handle,
@@ -117,7 +117,7 @@ impl Link {
         let (operation, writes) = intent.parts();
         let limit = self.timeout;
         let call = async move { tokio::time::timeout(limit, call).await };
-        match InRuntime(self.runtime.clone(), Box::pin(call)).await {
+        match InRuntime::new(&self.runtime, call).await {
             Ok(answer) => answer.map_err(|source| translate(operation, writes, source)),
             Err(_) => Err(late(operation, writes, limit)),
         }
@@ -136,17 +136,4 @@ impl Link {
 
 fn read<T: FromRedisValue>(intent: Intent, value: Value) -> Result<T> {
     from_redis_value(value).map_err(|source| translate(intent.parts().0, false, source.into()))
-}
-
-/// Polls a future with the runtime at hand that its timers and connections belong to, whoever polls it.
-struct InRuntime<F>(Handle, Pin<Box<F>>);
-
-impl<F: Future> Future for InRuntime<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let Self(runtime, future) = &mut *self;
-        let _here = runtime.enter();
-        future.as_mut().poll(context)
-    }
 }

@@ -6,7 +6,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,12 +14,13 @@ use futures_core::Stream;
 use redis::aio::{PubSub, PubSubSink, PubSubStream};
 use terrace_store::capability::{Change, Changes, Message, Subscription};
 use terrace_store::{BoxFuture, Clock, Namespace, Result, Version};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::RedisStore;
 use super::link::Link;
 use super::names;
 use crate::inbox::Inbox;
+use crate::leaving::Leaving;
 
 /// How long to wait before a connection is made anew, at first and at most.
 const WAITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -35,35 +35,6 @@ pub(super) struct Listening<T> {
 impl<T> Drop for Listening<T> {
     fn drop(&mut self) {
         self.leaving.begin();
-    }
-}
-
-/// Those who do not listen any more, but whom the server may still count.
-#[derive(Default)]
-pub(super) struct Leaving {
-    count: AtomicUsize,
-    left: Notify,
-}
-
-impl Leaving {
-    fn begin(&self) {
-        self.count.fetch_add(1, Ordering::AcqRel);
-    }
-
-    fn end(&self) {
-        self.count.fetch_sub(1, Ordering::AcqRel);
-        self.left.notify_waiters();
-    }
-
-    /// Waits until nobody is leaving.
-    pub(super) async fn settle(&self) {
-        loop {
-            let left = self.left.notified();
-            if self.count.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            left.await;
-        }
     }
 }
 

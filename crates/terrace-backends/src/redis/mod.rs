@@ -27,7 +27,6 @@ mod names;
 mod read;
 mod script;
 mod sweep;
-mod transaction;
 mod write;
 
 use std::sync::Arc;
@@ -70,7 +69,7 @@ pub struct RedisStore {
     /// Ends those who listen.
     ending: watch::Sender<bool>,
     listeners: Tasks,
-    leaving: Arc<listen::Leaving>,
+    leaving: Arc<crate::leaving::Leaving>,
 }
 
 impl RedisStore {

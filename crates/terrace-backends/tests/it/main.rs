@@ -10,6 +10,8 @@ mod fjall_damage;
 mod fs;
 #[cfg(feature = "memory")]
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(all(feature = "fjall", feature = "memory"))]
