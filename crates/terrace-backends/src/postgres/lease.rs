@@ -43,12 +43,15 @@ impl PostgresStore {
 
     async fn acquire(&self, name: &[u8], ttl: Duration) -> Result<Option<Lease>> {
         self.ready("acquire").await?;
+        // One at a time, so that what this process was granted is known before it asks again.
+        let _turn = self.acquiring.lock().await;
         // It lasts from before it was asked for.
         let ends = self.ends(ttl);
-        let over = self.held().get(name).is_none_or(|(_, ends)| *ends <= self.clock.now_ms());
+        let known = self.held().get(name).map(|(token, ends)| (*token, *ends <= self.clock.now_ms()));
+        let (token, over) = known.unzip();
         let holder = &self.holder[..];
-        let arguments: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-            [&name, &holder, &interval(ttl), &over];
+        let arguments: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+            [&name, &holder, &interval(ttl), &token, &over];
         let rows = self.link.query(writes("acquire"), &self.sql.acquire, &arguments).await?;
         let Some(token) = rows.first().and_then(|row| row.get::<_, Option<i64>>(0)) else { return Ok(None) };
         let name = Bytes::copy_from_slice(name);

@@ -83,6 +83,7 @@ pub struct PostgresStore {
     holder: [u8; 16],
     /// Until when its own leases last, by token, in monotonic milliseconds.
     leases: Mutex<HashMap<Bytes, (i64, u64)>>,
+    acquiring: tokio::sync::Mutex<()>,
 }
 
 /// The statements, with the name of the schema filled in.
@@ -127,7 +128,7 @@ impl Statements {
             spaces: fill(
                 "SELECT space FROM {schema}.amounts GROUP BY space HAVING sum(count) > 0 ORDER BY space",
             ),
-            acquire: fill("SELECT {schema}.acquire($1, $2, $3::text::interval, $4)"),
+            acquire: fill("SELECT {schema}.acquire($1, $2, $3::text::interval, $4, $5)"),
             renew: fill(
                 "UPDATE {schema}.leases SET ends = clock_timestamp() + $4::text::interval WHERE name = $1 AND token = $2 AND holder = $3",
             ),
@@ -161,6 +162,7 @@ impl PostgresStore {
             leaving: Arc::default(),
             holder: lease::holder(),
             leases: Mutex::default(),
+            acquiring: tokio::sync::Mutex::default(),
         })
     }
 

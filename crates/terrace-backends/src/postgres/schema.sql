@@ -182,14 +182,14 @@ BEGIN
   RETURN NEXT;
 END $$;
 
--- Leases. One of this holder is judged by the holder's clock, which says whether it has ended; one of another by the
--- server's.
-CREATE OR REPLACE FUNCTION {schema}.acquire(of bytea, me bytea, lasts interval, ended boolean) RETURNS bigint LANGUAGE plpgsql AS $$
+-- Leases. One that the holder knows to be its own is judged by the holder's clock, which says whether it has ended;
+-- any other by the server's.
+CREATE OR REPLACE FUNCTION {schema}.acquire(of bytea, me bytea, lasts interval, known bigint, ended boolean) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE l record; drawn bigint;
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended('{schema}.lease' || encode(of, 'hex'), 0));
   SELECT * INTO l FROM {schema}.leases x WHERE x.name = of;
-  IF l.name IS NOT NULL AND NOT (CASE WHEN l.holder = me THEN ended ELSE l.ends <= clock_timestamp() END) THEN
+  IF l.name IS NOT NULL AND NOT (CASE WHEN l.holder = me AND l.token = known THEN ended ELSE l.ends <= clock_timestamp() END) THEN
     RETURN NULL;
   END IF;
   drawn := nextval('{schema}.tokens');

@@ -120,7 +120,7 @@ async fn a_server_that_hangs_leaves_a_write_unknown_and_a_read_late() {
         match store.get(&key("a")).await {
             Ok(entry) => break entry.unwrap().value,
             Err(error) => {
-                assert!(error.is_transient() && began.elapsed() < Duration::from_secs(60), "{error:?}")
+                assert!(error.is_transient() && began.elapsed() < Duration::from_secs(60), "{error:?}");
             }
         }
     };
@@ -132,11 +132,7 @@ async fn what_is_wrong_is_told_in_words() {
     let Some(server) = Server::start(&[]) else { return };
     let nowhere = open(PostgresConfig::new("postgres://terrace@127.0.0.1:1/postgres"));
     assert_eq!(nowhere.get(&key("a")).await.unwrap_err().kind(), ErrorKind::Network);
-    let missing = open(PostgresConfig::new(server.url().replace("/postgres", "/nothing").replacen(
-        "postgres:",
-        "postgres:",
-        1,
-    )));
+    let missing = open(PostgresConfig::new(server.url().replace("/postgres", "/nothing")));
     let error = missing.get(&key("a")).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Config | ErrorKind::Unavailable), "{error:?}");
     let config = config_of(&server);
