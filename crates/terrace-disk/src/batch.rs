@@ -107,6 +107,11 @@ impl Shared {
             return Err(Error::Full("the batch is too long for this cache"));
         }
         let mut writer = self.writer.lock();
+        for write in writes {
+            if let Write::Put(key, _) = write {
+                writer.usual_key.note(key.len());
+            }
+        }
         self.begin(&mut writer, bytes, purpose, now)?;
         for wanted in unchanged {
             let hash = self.index.hash(wanted.key);

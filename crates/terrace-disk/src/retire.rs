@@ -112,7 +112,7 @@ impl Shared {
             if is_tombstone {
                 writer.tallies.keep(appended.place.slot, appended.len as u64);
             } else {
-                let len = crate::record::total_len(&head, head.len(), segment.overhead());
+                let len = segment.record_len(&head);
                 writer.tallies.subtract(place.slot, head.group, tally_of(&head, len));
                 writer.tallies.add(appended.place.slot, head.group, tally_of(&draft.head, appended.len));
             }

@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 use crate::cipher::Seal;
 use crate::io::{File, Map};
 use crate::point::bug;
-use crate::record::Location;
+use crate::record::{Form, Head, Location, total_len};
 
 /// A segment.
 pub(crate) struct Segment {
@@ -24,6 +24,7 @@ pub(crate) struct Segment {
     pub(crate) capacity: u64,
     pub(crate) file: Arc<dyn File>,
     pub(crate) cipher: Option<Arc<dyn Seal>>,
+    form: Form,
     /// How many bytes are in the file.
     written: AtomicU64,
     /// How many of them are on the disk for sure.
@@ -56,12 +57,15 @@ pub(crate) struct Parts {
     pub(crate) capacity: u64,
     pub(crate) file: Arc<dyn File>,
     pub(crate) cipher: Option<Arc<dyn Seal>>,
+    /// The length that most keys have; 0 for none.
+    pub(crate) usual_key: u16,
 }
 
 impl Segment {
     /// A segment whose file holds this many bytes.
     pub(crate) fn new(parts: Parts, written: u64, sealed: bool) -> Self {
-        let Parts { slot, id, base, capacity, file, cipher } = parts;
+        let Parts { slot, id, base, capacity, file, cipher, usual_key } = parts;
+        let overhead = cipher.as_ref().map_or(0, |cipher| cipher.overhead());
         Self {
             slot,
             id,
@@ -69,6 +73,7 @@ impl Segment {
             capacity,
             file,
             cipher,
+            form: Form { usual_key, overhead },
             written: AtomicU64::new(written),
             synced: AtomicU64::new(0),
             sealed: AtomicBool::new(sealed),
@@ -78,9 +83,19 @@ impl Segment {
         }
     }
 
+    /// What all of its records have in common.
+    pub(crate) fn form(&self) -> Form {
+        self.form
+    }
+
     /// By how much encryption lengthens a record.
     pub(crate) fn overhead(&self) -> usize {
-        self.cipher.as_ref().map_or(0, |cipher| cipher.overhead())
+        self.form.overhead
+    }
+
+    /// How long a record with this head is.
+    pub(crate) fn record_len(&self, head: &Head) -> usize {
+        total_len(head, head.len(self.form.usual_key), self.form.overhead)
     }
 
     pub(crate) fn at(&self, offset: u32) -> Location {

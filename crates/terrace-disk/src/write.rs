@@ -164,6 +164,7 @@ impl Shared {
             let refused = Error::Full("the value is too long for this cache");
             return if known { Err(refused) } else { Ok(Written::NotAdmitted) };
         }
+        writer.usual_key.note(key.len());
         self.begin(&mut writer, draft.most_bytes(overhead), Purpose::Put, now)?;
         let old = self.lookup(hash, key, now, workspace)?;
         if let Err(current) = self.judge(put.condition, old.as_ref(), put.group)? {
