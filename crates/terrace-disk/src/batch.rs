@@ -174,7 +174,7 @@ impl Shared {
                 Some(earlier) => Some(self.as_old(earlier, now)),
                 None => with_workspace(|workspace| self.lookup(hash, key, now, workspace))?,
             };
-            let conflict = self.judge(condition, old.as_ref(), group)?.err();
+            let conflict = self.judge(condition, hash, old.as_ref(), group)?.err();
             let mut draft = draft(write, stored.as_ref());
             if let Some(current) = conflict {
                 outcomes.push(match write {

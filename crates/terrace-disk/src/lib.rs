@@ -13,6 +13,7 @@ mod control;
 mod disk;
 mod error;
 mod evict;
+mod evicted;
 mod floors;
 mod header;
 mod horizon;

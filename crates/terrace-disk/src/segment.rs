@@ -34,6 +34,8 @@ pub(crate) struct Segment {
     map: OnceLock<Option<Arc<dyn Map>>>,
     /// Whether it was there when the log was opened.
     recovered: bool,
+    /// Whether a record may have a version that is not that of its place.
+    given_versions: AtomicBool,
 }
 
 /// What is appended and not in the file yet.
@@ -80,6 +82,7 @@ impl Segment {
             buffer: RwLock::new(Buffer { start: written, bytes: Vec::new() }),
             map: OnceLock::new(),
             recovered: sealed,
+            given_versions: AtomicBool::new(false),
         }
     }
 
@@ -111,6 +114,15 @@ impl Segment {
     pub(crate) fn is_over(&self, expires_ms: Option<u64>, time: u64) -> bool {
         let late = if bug("ttl_extended_on_restart") && self.recovered { 3_600_000 } else { 0 };
         expires_ms.is_some_and(|at| at.saturating_add(late) <= time)
+    }
+
+    /// Whether a record may have a version that is not that of its place.
+    pub(crate) fn has_given_versions(&self) -> bool {
+        self.given_versions.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note_given_version(&self) {
+        self.given_versions.store(true, Ordering::Release);
     }
 
     /// How many bytes are in the file.

@@ -181,6 +181,9 @@ impl Shared {
             None => natural,
         };
         draft.head.version_delta = (version != natural).then(|| version.wrapping_sub(natural) as i64);
+        if version != natural {
+            active.note_given_version();
+        }
         let location = active.at(offset);
         let sealing = &mut writer.sealing;
         let appended = active.append(|out| {

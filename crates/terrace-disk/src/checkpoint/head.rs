@@ -22,6 +22,8 @@ pub(crate) struct Head {
 pub(crate) struct Listed {
     pub(crate) slot: u16,
     pub(crate) id: u64,
+    /// Whether versions were given in it.
+    pub(crate) given_versions: bool,
     pub(crate) groups: Vec<(u32, Tally)>,
 }
 
@@ -35,6 +37,7 @@ impl Head {
         for segment in &self.segments {
             varint::put(out, segment.slot.into());
             varint::put(out, segment.id);
+            out.push(u8::from(segment.given_versions));
             varint::put(out, segment.groups.len() as u64);
             for (group, tally) in &segment.groups {
                 varint::put(out, (*group).into());
@@ -53,7 +56,8 @@ impl Head {
         let mut head = Self { clean, position, manifest, segments: Vec::new() };
         for _ in 0..reader.varint()? {
             let slot = u16::try_from(reader.varint()?).map_err(|_| Bad::Malformed)?;
-            let mut listed = Listed { slot, id: reader.varint()?, groups: Vec::new() };
+            let (id, given_versions) = (reader.varint()?, reader.u8()? != 0);
+            let mut listed = Listed { slot, id, given_versions, groups: Vec::new() };
             for _ in 0..reader.varint()? {
                 let group = reader.varint32()?;
                 let (count, bytes) = (reader.varint()?, reader.varint()?);

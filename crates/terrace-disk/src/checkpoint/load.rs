@@ -203,7 +203,8 @@ mod tests {
 
     fn head() -> Head {
         let tally = Tally { count: 1, bytes: 2, stored: 3 };
-        let listed = |slot, id| Listed { slot, id, groups: vec![(0, tally), (7, tally)] };
+        let listed =
+            |slot, id| Listed { slot, id, given_versions: id == 5, groups: vec![(0, tally), (7, tally)] };
         Head {
             clean: true,
             position: Location { segment: 5, offset: 1000 },

@@ -174,6 +174,7 @@ impl Shared {
         let listed = segments.iter().filter(|segment| !doomed(segment.id)).map(|segment| Listed {
             slot: segment.slot,
             id: segment.id,
+            given_versions: segment.has_given_versions(),
             groups: writer.tallies.share_of(segment.slot).filter(|(_, tally)| tally.count != 0).collect(),
         });
         let segments_listed = listed.collect();

@@ -221,7 +221,11 @@ impl Recovery<'_> {
             head.manifest.floors.iter().for_each(|floor| shared.floors.raise(*floor));
             let segments = shared.segments.read();
             for listed in &head.segments {
-                if segments.by_id(listed.id).is_some_and(|segment| segment.slot == listed.slot) {
+                let there = segments.by_id(listed.id).filter(|segment| segment.slot == listed.slot);
+                if let Some(segment) = there {
+                    if listed.given_versions {
+                        segment.note_given_version();
+                    }
                     known.insert(listed.slot);
                     for (group, tally) in &listed.groups {
                         writer.tallies.add(listed.slot, *group, *tally);

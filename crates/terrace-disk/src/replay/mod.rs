@@ -121,6 +121,9 @@ impl Shared {
             items.push(Item::Damage(damage_of(segment, offset, record)));
             return Ok(());
         };
+        if head.version_delta.is_some() {
+            segment.note_given_version();
+        }
         let parsed = Parsed { hash, offset, len: record.bytes.len() as u32, head };
         if head.in_batch {
             batch.push((parsed, version_of(segment, offset, &head)));
