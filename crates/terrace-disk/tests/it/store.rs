@@ -197,7 +197,10 @@ fn a_cache_refuses_what_is_older_than_what_it_evicted_lately() {
         // Of a table of 256 places, others have taken some.
         assert!(count >= 50, "{count} of the last 100 evicted are known");
         let last = latest[99];
-        assert!(matches!(newer(last, versions[last] + 1), Written::Stored { .. }), "newer than what there was");
+        assert!(
+            matches!(newer(last, versions[last] + 1), Written::Stored { .. }),
+            "newer than what there was"
+        );
         assert!(matches!(newer(5000, 1), Written::Stored { .. }), "never there");
     }
 }
