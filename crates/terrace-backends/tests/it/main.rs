@@ -10,5 +10,7 @@ mod fjall_damage;
 mod fs;
 #[cfg(feature = "memory")]
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(all(feature = "fjall", feature = "memory"))]
 mod registry;
