@@ -259,10 +259,9 @@ mod tests {
             let slot = Slot::new(shard, Place { slot: 3, offset: 96 }, 100, None, false);
             index.write(shard as usize).insert(slot);
         }
-        let out = written(&head(), &index);
+        let mut exchanged = written(&head(), &index);
         // The last 254 shards are empty; the two before them are exchanged with their frames.
-        let second = out.len() - 254 * 12 - 28 + 12;
-        let mut exchanged = out.clone();
+        let second = exchanged.len() - 254 * 12 - 28 + 12;
         exchanged.copy_within(second - 28..second, second);
         assert!(Loaded::read(&*file(&exchanged), 6, 2).unwrap().is_none());
     }
