@@ -21,6 +21,7 @@ mod index;
 pub mod io;
 mod list;
 mod lookup;
+mod many;
 mod open;
 mod order;
 pub mod point;
