@@ -73,6 +73,9 @@ fn place(owners: &mut [Owner], hash: u64) -> Option<&mut Owner> {
 impl Shared {
     /// Remembers the versions of entries that point into a segment and are about to leave with it.
     ///
+    /// What was copied here counts with the version of its new place: what would be refused for that was asked for before
+    /// the copy was made.
+    ///
     /// # Cost
     /// None of the device's, unless versions were given in the segment: then it is read once.
     pub(crate) fn remember(&self, segment: &Segment, leaving: &[(Hash, Slot)]) -> Result<()> {

@@ -105,7 +105,13 @@ impl Shared {
             };
             let expires_ms = draft.head.expires_ms;
             self.begin(writer, draft.most_bytes(self.overhead()), Purpose::Reserve, now)?;
+            let given = [Some(&segment), writer.active.as_ref()];
+            let given = given.into_iter().flatten().any(|segment| segment.has_given_versions());
             let appended = self.append(writer, &mut draft, Some(version))?;
+            if let Some(active) = &writer.active {
+                // The version of a copy is below its place, which does as well for a floor; see `evicted.rs`.
+                active.set_given_versions(given);
+            }
             let new = Slot::new(hash.tag(), appended.place, appended.len, expires_ms, is_tombstone)
                 .with_used(slot.used() / 2);
             self.install(writer, hash, new, Some(place));

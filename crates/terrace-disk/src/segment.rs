@@ -122,7 +122,11 @@ impl Segment {
     }
 
     pub(crate) fn note_given_version(&self) {
-        self.given_versions.store(true, Ordering::Release);
+        self.set_given_versions(true);
+    }
+
+    pub(crate) fn set_given_versions(&self, given: bool) {
+        self.given_versions.store(given, Ordering::Release);
     }
 
     /// How many bytes are in the file.
