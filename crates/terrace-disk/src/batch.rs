@@ -107,6 +107,11 @@ impl Shared {
             return Err(Error::Full("the batch is too long for this cache"));
         }
         let mut writer = self.writer.lock();
+        for write in writes {
+            if let Write::Put(key, _) = write {
+                writer.usual_key.note(key.len());
+            }
+        }
         self.begin(&mut writer, bytes, purpose, now)?;
         for wanted in unchanged {
             let hash = self.index.hash(wanted.key);
@@ -169,7 +174,7 @@ impl Shared {
                 Some(earlier) => Some(self.as_old(earlier, now)),
                 None => with_workspace(|workspace| self.lookup(hash, key, now, workspace))?,
             };
-            let conflict = self.judge(condition, old.as_ref(), group)?.err();
+            let conflict = self.judge(condition, hash, old.as_ref(), group)?.err();
             let mut draft = draft(write, stored.as_ref());
             if let Some(current) = conflict {
                 outcomes.push(match write {

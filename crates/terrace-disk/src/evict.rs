@@ -129,18 +129,22 @@ impl Shared {
 
     /// Takes everything that points into a segment out of the index, and returns how much that was.
     fn drain(&self, writer: &mut Writer, segment: &Segment) -> u64 {
-        let mut gone = 0;
+        let mut leaving = Vec::new();
         for shard in 0..SHARDS {
             let here = |slot: Slot| slot.place().slot == segment.slot;
             if !self.index.read(shard).iter().any(here) {
                 continue;
             }
             self.change(writer, shard).retain(|slot| {
-                gone += u64::from(here(slot) && !slot.is_tombstone());
+                if here(slot) {
+                    leaving.push((hash_of(shard, slot), slot));
+                }
                 !here(slot)
             });
         }
-        gone
+        // A segment that cannot be read goes all the same; then older versions of what was in it may be put.
+        let _ = self.remember(segment, &leaving);
+        leaving.iter().filter(|(_, slot)| !slot.is_tombstone()).count() as u64
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Header {
     pub(crate) random: [u8; 32],
     /// The key, if the segment is encrypted.
     pub(crate) key: Option<KeyId>,
+    /// The length of the keys of records that do not say it; 0 if every record does.
+    pub(crate) usual_key: u16,
 }
 
 impl Header {
@@ -37,7 +39,8 @@ impl Header {
         let start = out.len();
         out.extend_from_slice(SEGMENT_MAGIC);
         out.extend_from_slice(&FORMAT.to_le_bytes());
-        out.extend_from_slice(&u32::from(self.key.is_some()).to_le_bytes());
+        let flags = u32::from(self.usual_key) << 16 | u32::from(self.key.is_some());
+        out.extend_from_slice(&flags.to_le_bytes());
         for number in [self.store, self.id, self.base, self.capacity, self.created_ms] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -71,16 +74,16 @@ impl Header {
         if found > FORMAT {
             return Some(Err(Error::Newer { found, known: FORMAT }));
         }
-        let sealed = reader.u32().ok()?;
+        let flags = reader.u32().ok()?;
         let mut next = || reader.u64().ok();
         let (store, id, base, capacity, created_ms) = (next()?, next()?, next()?, next()?, next()?);
         let random = reader.bytes(32).ok()?.try_into().ok()?;
         let key = (reader.u32().ok()?, reader.u32().ok()?);
-        let key = (sealed & 1 != 0).then_some(key);
+        let key = (flags & 1 != 0).then_some(key);
         if base > HIGHEST_VERSION || capacity > LONGEST_FILE || id == u64::MAX {
             return None;
         }
-        Some(Ok(Self { store, id, base, capacity, created_ms, random, key }))
+        Some(Ok(Self { store, id, base, capacity, created_ms, random, key, usual_key: (flags >> 16) as u16 }))
     }
 }
 
@@ -148,6 +151,7 @@ mod tests {
             created_ms: 5,
             random: [6; 32],
             key: Some((7, 8)),
+            usual_key: 9,
         };
         let mut bytes = Vec::new();
         header.append(&mut bytes);

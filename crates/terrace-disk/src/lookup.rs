@@ -82,7 +82,7 @@ impl Shared {
             workspace.record.clear();
             let wanted = Some(head_and_key(key.len()));
             self.read_record(&segment, offset, wanted, &mut workspace.record)?;
-            if let Ok((head, body_at)) = Head::parse(&workspace.record) {
+            if let Ok((head, body_at)) = Head::parse(&workspace.record, segment.form().usual_key) {
                 let found = workspace.record.get(body_at..body_at + head.key_len as usize);
                 let len = total_len(&head, body_at, 0);
                 return Ok((found == Some(key)).then(|| old(&head, len)));
@@ -90,7 +90,7 @@ impl Shared {
         }
         let read = self.with_record(&segment, offset, slot.most_bytes(), workspace, |head, body, _| {
             let found = split(&head, body).is_some_and(|(found, ..)| found == key);
-            let len = total_len(&head, head.len(), segment.overhead());
+            let len = segment.record_len(&head);
             Ok(found.then(|| old(&head, len)))
         });
         match read {

@@ -15,6 +15,7 @@ use crate::cipher::KeySource;
 use crate::codec::Codecs;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::evicted::Evicted;
 use crate::header::{HEADER_LEN, Header, MARK_NAME, Mark, id_of, segment_name};
 use crate::index::Index;
 use crate::io::Io;
@@ -113,6 +114,7 @@ pub(crate) fn open(
         index: Index::new(mark.seed),
         codecs: Codecs::new(config.compression),
         gate: Gate::new(config.admission),
+        evicted: Evicted::new(config.mode),
         io,
         config,
         mark,

@@ -112,13 +112,13 @@ impl Shared {
         }
         if let Some(map) = segment.map() {
             let bytes = map.bytes().get(offset as usize..).unwrap_or_default();
-            let (head, at) = Head::parse(bytes).map_err(|_| corrupt())?;
+            let (head, at) = Head::parse(bytes, segment.form().usual_key).map_err(|_| corrupt())?;
             out.extend_from_slice(bytes.get(at..at + head.key_len as usize).ok_or_else(corrupt)?);
             return Ok(());
         }
         let mut bytes = Vec::with_capacity(FIRST);
         self.read_record(segment, offset, Some(FIRST), &mut bytes)?;
-        let (head, at) = Head::parse(&bytes).map_err(|_| corrupt())?;
+        let (head, at) = Head::parse(&bytes, segment.form().usual_key).map_err(|_| corrupt())?;
         let end = at + head.key_len as usize;
         if end > bytes.len() {
             bytes.clear();

@@ -189,7 +189,7 @@ impl Shared {
             return read(offset, most, out);
         }
         read(offset, 4096, out)?;
-        let Ok((head, body_at)) = Head::parse(out) else { return Ok(()) };
+        let Ok((head, body_at)) = Head::parse(out, segment.form().usual_key) else { return Ok(()) };
         let rest = total_len(&head, body_at, segment.overhead()).saturating_sub(out.len());
         let Some(next) = offset.checked_add(out.len() as u32).filter(|_| rest > 0) else { return Ok(()) };
         read(next, rest, out)
@@ -299,7 +299,7 @@ pub(crate) fn version_of(segment: &Segment, offset: u32, head: &Head) -> u64 {
 
 /// The record at the beginning of these bytes.
 pub(crate) fn check<'a>(segment: &Segment, offset: u32, bytes: &'a [u8]) -> Result<Record<'a>> {
-    Record::check(bytes, segment.at(offset), segment.overhead()).map_err(|bad| Error::Corrupt {
+    Record::check(bytes, segment.at(offset), segment.form()).map_err(|bad| Error::Corrupt {
         segment: segment.id,
         offset: offset.into(),
         what: match bad {
@@ -314,31 +314,6 @@ pub(crate) const fn head_and_key(key_len: usize) -> usize {
     LONGEST_HEAD + key_len
 }
 
-impl Shared {
-    /// The entries of several keys, read in the order of the log.
-    pub(crate) fn get_many(&self, keys: &[&[u8]], now: u64) -> Result<Vec<Option<Entry>>> {
-        let mut order: Vec<(u16, u32, usize)> = Vec::with_capacity(keys.len());
-        for (number, key) in keys.iter().enumerate() {
-            let hash = self.index.hash(key);
-            let table = self.index.read(hash.shard());
-            let first =
-                table.candidates(hash.tag()).find(|(_, slot)| !slot.is_tombstone() && !slot.is_over(now));
-            if let Some((_, slot)) = first {
-                order.push((slot.place().slot, slot.place().offset, number));
-            } else {
-                self.counters.read(false);
-            }
-        }
-        order.sort_unstable();
-        let mut entries = vec![None; keys.len()];
-        for (_, _, number) in order {
-            let (Some(key), Some(place)) = (keys.get(number), entries.get_mut(number)) else { continue };
-            *place = self.get(key, now)?;
-        }
-        Ok(entries)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -350,7 +325,7 @@ mod tests {
     #[test]
     fn a_record_that_claims_more_than_any_version_leaves_room_for_the_next() {
         let file = SimDisk::new(1).create("00000001.seg").unwrap();
-        let parts = Parts { slot: 0, id: 1, base: 0, capacity: 1 << 20, file, cipher: None };
+        let parts = Parts { slot: 0, id: 1, base: 0, capacity: 1 << 20, file, cipher: None, usual_key: 0 };
         let segment = Segment::new(parts, 0, true);
         let head = |version_delta| Head { version_delta: Some(version_delta), ..Head::new(Kind::Put) };
         let natural = segment.version_at(100);

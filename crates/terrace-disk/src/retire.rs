@@ -105,14 +105,20 @@ impl Shared {
             };
             let expires_ms = draft.head.expires_ms;
             self.begin(writer, draft.most_bytes(self.overhead()), Purpose::Reserve, now)?;
+            let given = [Some(&segment), writer.active.as_ref()];
+            let given = given.into_iter().flatten().any(|segment| segment.has_given_versions());
             let appended = self.append(writer, &mut draft, Some(version))?;
+            if let Some(active) = &writer.active {
+                // The version of a copy is below its place, which does as well for a floor; see `evicted.rs`.
+                active.set_given_versions(given);
+            }
             let new = Slot::new(hash.tag(), appended.place, appended.len, expires_ms, is_tombstone)
                 .with_used(slot.used() / 2);
             self.install(writer, hash, new, Some(place));
             if is_tombstone {
                 writer.tallies.keep(appended.place.slot, appended.len as u64);
             } else {
-                let len = crate::record::total_len(&head, head.len(), segment.overhead());
+                let len = segment.record_len(&head);
                 writer.tallies.subtract(place.slot, head.group, tally_of(&head, len));
                 writer.tallies.add(appended.place.slot, head.group, tally_of(&draft.head, appended.len));
             }

@@ -112,8 +112,9 @@ impl Shared {
             Some(keys) => keys.begin(&random).map(|(cipher, key)| (Some(cipher), Some(key)))?,
             None => (None, None),
         };
-        let header = Header { store: self.mark.store, id, base, capacity, created_ms: now, random, key };
-        let parts = Parts { slot, id, base, capacity, file, cipher };
+        let (store, usual_key) = (self.mark.store, writer.usual_key.len());
+        let header = Header { store, id, base, capacity, created_ms: now, random, key, usual_key };
+        let parts = Parts { slot, id, base, capacity, file, cipher, usual_key };
         let segment = Arc::new(Segment::new(parts, 0, false));
         segment.lend(std::mem::take(&mut writer.memory));
         segment.append(|out| header.append(out));

@@ -6,7 +6,7 @@
 //! known part ends. The search has a budget, so that no content can make it slow.
 
 use std::io;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use crate::control::{Control, MARK};
 use crate::point::bug;
@@ -78,11 +78,12 @@ impl Window<'_> {
 
     /// The length of the record at an offset, if there is one that checks and ends in time.
     fn record_len(&mut self, at: u64, limit: u64, budget: &mut u64) -> io::Result<Option<usize>> {
-        let overhead = self.segment.overhead();
-        let Ok((head, body_at)) = Head::parse(self.at(at, crate::record::LONGEST_HEAD)?) else {
+        let form = self.segment.form();
+        let Ok((head, body_at)) = Head::parse(self.at(at, crate::record::LONGEST_HEAD)?, form.usual_key)
+        else {
             return Ok(None);
         };
-        let len = total_len(&head, body_at, overhead);
+        let len = total_len(&head, body_at, form.overhead);
         if at + len as u64 > limit || len as u64 > *budget {
             *budget = budget.saturating_sub(1);
             return Ok(None);
@@ -90,13 +91,13 @@ impl Window<'_> {
         *budget = budget.saturating_sub(len as u64);
         let Ok(offset) = u32::try_from(at) else { return Ok(None) };
         let place = self.segment.at(offset);
-        Ok(Record::check(self.at(at, len)?, place, overhead).is_ok().then_some(len))
+        Ok(Record::check(self.at(at, len)?, place, form).is_ok().then_some(len))
     }
 
     /// The highest offset that a mark behind this one proves to have been synced.
     fn proven(&mut self, from: u64, limit: u64) -> io::Result<u64> {
         let (mut at, mut proven) = (from, 0);
-        let (id, overhead) = (self.segment.id, self.segment.overhead());
+        let (id, form) = (self.segment.id, self.segment.form());
         while at + MARK_LEN as u64 <= limit {
             let bytes = self.at(at, CHUNK)?;
             if bytes.len() < MARK_LEN {
@@ -105,7 +106,7 @@ impl Window<'_> {
             for (n, mark) in bytes.windows(MARK_LEN).enumerate().filter(|(_, mark)| is_mark(mark)) {
                 let Ok(offset) = u32::try_from(at + n as u64) else { break };
                 let place = Location { segment: id, offset };
-                let Ok(record) = Record::check(mark, place, overhead) else { continue };
+                let Ok(record) = Record::check(mark, place, form) else { continue };
                 if let Ok(Control::Mark { synced }) = Control::parse(record.body()) {
                     proven = proven.max(u64::from(synced).min(limit));
                 }
@@ -143,7 +144,7 @@ pub(crate) fn walk(
     mut visit: impl FnMut(Step<'_>) -> ControlFlow<()>,
 ) -> io::Result<Ended> {
     let held = segment.len();
-    let overhead = segment.overhead();
+    let form = segment.form();
     let (mut at, limit) = match end {
         End::Known(len) => (from, len.min(held)),
         End::Open(_) => (from, held),
@@ -159,10 +160,11 @@ pub(crate) fn walk(
         let Ok(offset) = u32::try_from(at) else { break };
         let place = segment.at(offset);
         let bytes = window.at(at, crate::record::LONGEST_HEAD)?;
-        let len = Head::parse(bytes).map_or(0, |(head, body_at)| total_len(&head, body_at, overhead));
+        let parsed = Head::parse(bytes, form.usual_key);
+        let len = parsed.map_or(0, |(head, body_at)| total_len(&head, body_at, form.overhead));
         if len != 0
             && at + len as u64 <= limit
-            && let Ok(record) = Record::check(window.at(at, len)?, place, overhead)
+            && let Ok(record) = Record::check(window.at(at, len)?, place, form)
         {
             let go_on = visit(Step::Record(offset, record));
             at += len as u64;
@@ -209,10 +211,12 @@ pub(crate) fn walk(
 }
 
 /// Whether a record stands anywhere in these bytes, even if there is only one and nothing in front of it is sound.
-pub(crate) fn any_record(segment: &Segment, from: u64, limit: u64) -> io::Result<bool> {
-    let mut window = Window { segment, bytes: Vec::new(), start: from };
+///
+/// It begins in the range and ends before the limit.
+pub(crate) fn any_record(segment: &Segment, begins: Range<u64>, limit: u64) -> io::Result<bool> {
+    let mut window = Window { segment, bytes: Vec::new(), start: begins.start };
     let mut budget = 4 * limit + (16 << 20);
-    for at in from..limit.saturating_sub(SHORTEST as u64 - 1) {
+    for at in begins.start..begins.end.min(limit.saturating_sub(SHORTEST as u64 - 1)) {
         if window.record_len(at, limit, &mut budget)?.is_some() {
             return Ok(true);
         }

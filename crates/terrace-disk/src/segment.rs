@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 use crate::cipher::Seal;
 use crate::io::{File, Map};
 use crate::point::bug;
-use crate::record::Location;
+use crate::record::{Form, Head, Location, total_len};
 
 /// A segment.
 pub(crate) struct Segment {
@@ -24,6 +24,7 @@ pub(crate) struct Segment {
     pub(crate) capacity: u64,
     pub(crate) file: Arc<dyn File>,
     pub(crate) cipher: Option<Arc<dyn Seal>>,
+    form: Form,
     /// How many bytes are in the file.
     written: AtomicU64,
     /// How many of them are on the disk for sure.
@@ -33,6 +34,8 @@ pub(crate) struct Segment {
     map: OnceLock<Option<Arc<dyn Map>>>,
     /// Whether it was there when the log was opened.
     recovered: bool,
+    /// Whether a record may have a version that is not that of its place.
+    given_versions: AtomicBool,
 }
 
 /// What is appended and not in the file yet.
@@ -56,12 +59,15 @@ pub(crate) struct Parts {
     pub(crate) capacity: u64,
     pub(crate) file: Arc<dyn File>,
     pub(crate) cipher: Option<Arc<dyn Seal>>,
+    /// The length that most keys have; 0 for none.
+    pub(crate) usual_key: u16,
 }
 
 impl Segment {
     /// A segment whose file holds this many bytes.
     pub(crate) fn new(parts: Parts, written: u64, sealed: bool) -> Self {
-        let Parts { slot, id, base, capacity, file, cipher } = parts;
+        let Parts { slot, id, base, capacity, file, cipher, usual_key } = parts;
+        let overhead = cipher.as_ref().map_or(0, |cipher| cipher.overhead());
         Self {
             slot,
             id,
@@ -69,18 +75,30 @@ impl Segment {
             capacity,
             file,
             cipher,
+            form: Form { usual_key, overhead },
             written: AtomicU64::new(written),
             synced: AtomicU64::new(0),
             sealed: AtomicBool::new(sealed),
             buffer: RwLock::new(Buffer { start: written, bytes: Vec::new() }),
             map: OnceLock::new(),
             recovered: sealed,
+            given_versions: AtomicBool::new(false),
         }
+    }
+
+    /// What all of its records have in common.
+    pub(crate) fn form(&self) -> Form {
+        self.form
     }
 
     /// By how much encryption lengthens a record.
     pub(crate) fn overhead(&self) -> usize {
-        self.cipher.as_ref().map_or(0, |cipher| cipher.overhead())
+        self.form.overhead
+    }
+
+    /// How long a record with this head is.
+    pub(crate) fn record_len(&self, head: &Head) -> usize {
+        total_len(head, head.len(self.form.usual_key), self.form.overhead)
     }
 
     pub(crate) fn at(&self, offset: u32) -> Location {
@@ -96,6 +114,19 @@ impl Segment {
     pub(crate) fn is_over(&self, expires_ms: Option<u64>, time: u64) -> bool {
         let late = if bug("ttl_extended_on_restart") && self.recovered { 3_600_000 } else { 0 };
         expires_ms.is_some_and(|at| at.saturating_add(late) <= time)
+    }
+
+    /// Whether a record may have a version that is not that of its place.
+    pub(crate) fn has_given_versions(&self) -> bool {
+        self.given_versions.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note_given_version(&self) {
+        self.set_given_versions(true);
+    }
+
+    pub(crate) fn set_given_versions(&self, given: bool) {
+        self.given_versions.store(given, Ordering::Release);
     }
 
     /// How many bytes are in the file.

@@ -13,6 +13,7 @@ use crate::commit::Commit;
 use crate::compact::Compaction;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::evicted::Evicted;
 use crate::floors::Floors;
 use crate::header::Mark;
 use crate::index::Index;
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) writer: Mutex<Writer>,
     pub(crate) commit: Commit,
     pub(crate) floors: Floors,
+    pub(crate) evicted: Evicted,
     /// What had expired by this time was seen to be gone.
     pub(crate) horizons: crate::horizon::Horizons,
     /// See [`Disk::hold_floors`](crate::Disk::hold_floors).

@@ -12,7 +12,7 @@ use crate::horizon::Horizon;
 use crate::index::{Hash, SHARDS, Slot};
 use crate::point::point;
 use crate::read::version_of;
-use crate::record::{Head, Kind, total_len};
+use crate::record::{Head, Kind};
 use crate::segment::Segment;
 use crate::shared::Shared;
 use crate::write::tally_of;
@@ -196,7 +196,7 @@ impl Shared {
             return false;
         }
         self.install(writer, hash, slot.as_floor(self.floor_deadline(time)), Some(place));
-        let len = total_len(head, head.len(), segment.overhead());
+        let len = segment.record_len(head);
         writer.tallies.subtract(place.slot, head.group, tally_of(head, len));
         true
     }

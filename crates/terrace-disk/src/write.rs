@@ -164,9 +164,10 @@ impl Shared {
             let refused = Error::Full("the value is too long for this cache");
             return if known { Err(refused) } else { Ok(Written::NotAdmitted) };
         }
+        writer.usual_key.note(key.len());
         self.begin(&mut writer, draft.most_bytes(overhead), Purpose::Put, now)?;
         let old = self.lookup(hash, key, now, workspace)?;
-        if let Err(current) = self.judge(put.condition, old.as_ref(), put.group)? {
+        if let Err(current) = self.judge(put.condition, hash, old.as_ref(), put.group)? {
             return Ok(Written::Conflict { current });
         }
         let most = draft.most_bytes(overhead);
@@ -201,7 +202,7 @@ impl Shared {
         let mut writer = self.writer.lock();
         self.begin(&mut writer, draft.most_bytes(self.overhead()), Purpose::Reserve, now)?;
         let old = with_workspace(|workspace| self.lookup(hash, key, now, workspace))?;
-        if let Err(current) = self.judge(delete.condition, old.as_ref(), delete.group)? {
+        if let Err(current) = self.judge(delete.condition, hash, old.as_ref(), delete.group)? {
             return Ok(Deleted::Conflict { current });
         }
         draft.head.previous = self.previous(old.as_ref());
@@ -235,6 +236,7 @@ impl Shared {
     pub(crate) fn judge(
         &self,
         condition: Condition,
+        hash: Hash,
         old: Option<&Old>,
         group: u32,
     ) -> Result<Result<(), Option<u64>>> {
@@ -250,7 +252,8 @@ impl Shared {
             Condition::Absent => current.is_none(),
             Condition::Match(version) => current == Some(version),
             Condition::Newer(version) => {
-                version > old.map_or(0, |old| old.version) && version > self.floors.of(group)
+                let known = old.map_or_else(|| self.evicted.floor(hash), |old| old.version);
+                version > known && version > self.floors.of(group)
             }
         };
         Ok(if holds { Ok(()) } else { Err(current) })

@@ -34,6 +34,7 @@ pub(crate) struct Writer {
     /// The base of the next segment is at least this.
     pub(crate) next_base: u64,
     pub(crate) max_version: u64,
+    pub(crate) usual_key: UsualKey,
     pub(crate) tallies: Tallies,
     /// Segments that hold nothing anybody needs, with the position from which on that is written in the log.
     pub(crate) doomed: Vec<(Arc<Segment>, u64)>,
@@ -51,6 +52,37 @@ pub(crate) struct Writer {
     sealing: Vec<u8>,
     control: Vec<u8>,
     pub(crate) memory: Vec<u8>,
+}
+
+/// The length that most keys have lately: what the next segment leaves out.
+///
+/// A vote (Boyer and Moore, 1981): keys of the candidate's length are for it, others against it, and who has no votes
+/// left is replaced. The votes are bounded, so that a change does not take long.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct UsualKey {
+    len: u16,
+    votes: u16,
+}
+
+impl UsualKey {
+    const MOST_VOTES: u16 = 1 << 12;
+
+    /// Notes a key that is about to be put.
+    pub(crate) fn note(&mut self, len: usize) {
+        let len = u16::try_from(len).unwrap_or(0);
+        if self.votes == 0 {
+            *self = Self { len, votes: 1 };
+        } else if self.len == len {
+            self.votes = (self.votes + 1).min(Self::MOST_VOTES);
+        } else {
+            self.votes -= 1;
+        }
+    }
+
+    /// The length; 0 for none.
+    pub(crate) fn len(self) -> u16 {
+        self.len
+    }
 }
 
 /// What a write is for: deletes and compaction may use the room that is kept for them.
@@ -149,9 +181,14 @@ impl Shared {
             None => natural,
         };
         draft.head.version_delta = (version != natural).then(|| version.wrapping_sub(natural) as i64);
+        if version != natural {
+            active.note_given_version();
+        }
         let location = active.at(offset);
         let sealing = &mut writer.sealing;
-        let appended = active.append(|out| draft.append(location, active.cipher.as_deref(), sealing, out));
+        let appended = active.append(|out| {
+            draft.append(location, active.form().usual_key, active.cipher.as_deref(), sealing, out)
+        });
         let len = match appended {
             Ok(len) => len,
             Err(why) => {

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use terrace_envelope::Compression as Algorithm;
-use terrace_envelope::codec::{Coder, Dictionary, is_built};
+use terrace_envelope::codec::{Coder, Dictionary, is_built, looks_random};
 
 use crate::config::Compression;
 
@@ -25,9 +25,6 @@ const ONE: u32 = 1 << 16;
 
 /// A value has to lose one part in so many, or it is stored as it is.
 const WORTH: usize = 16;
-
-/// Bytes that are looked at to tell whether a value is random, and the length from which that pays.
-const SAMPLE: usize = 512;
 
 /// Values of one class of lengths.
 #[derive(Default)]
@@ -130,23 +127,4 @@ fn learn(average: &AtomicU32, encoded: usize, len: usize) {
     let old = average.load(Ordering::Relaxed);
     let new = if old == 0 { ratio } else { old - old / 8 + ratio / 8 };
     average.store(new.max(1), Ordering::Relaxed);
-}
-
-/// Whether the bytes in the middle of a longer value occur about equally often, as those of encrypted or
-/// compressed data do.
-///
-/// A random sample of n bytes has n (n - 1) / 256 ordered pairs of equal ones; text has five times as many and
-/// more. A repetition of something random passes for random: that is the price of looking at half a kilobyte.
-fn looks_random(value: &[u8]) -> bool {
-    let Some(from) = value.len().checked_sub(SAMPLE) else { return false };
-    let sample = value.get(from / 2..from / 2 + SAMPLE).unwrap_or_default();
-    let mut counts = [0_u16; 256];
-    for byte in sample {
-        if let Some(count) = counts.get_mut(usize::from(*byte)) {
-            *count += 1;
-        }
-    }
-    let pairs: usize = counts.iter().map(|count| usize::from(*count) * usize::from(count.max(&1) - 1)).sum();
-    let random = SAMPLE * (SAMPLE - 1) / 256;
-    pairs < random + random / 4
 }

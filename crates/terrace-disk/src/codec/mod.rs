@@ -58,7 +58,12 @@ impl Codecs {
 
     /// Whether dictionaries are of any use.
     pub(crate) fn learns(&self) -> bool {
-        matches!(self.how, Compression::Zstd | Compression::Adaptive)
+        uses_dictionaries(self.how)
+    }
+
+    /// The algorithm that tells what a dictionary is worth.
+    pub(crate) fn judged_by(&self) -> Algorithm {
+        if self.how == Compression::Lz4 { Algorithm::Lz4 } else { Algorithm::Zstd }
     }
 
     pub(crate) fn add_dictionary(&self, id: u32, dictionary: Dictionary) {
@@ -90,12 +95,11 @@ impl Codecs {
             (Compress::Always, Compression::None) => Compression::Adaptive,
             (_, how) => how,
         };
-        let dictionary =
-            if !matches!(how, Compression::Zstd | Compression::Adaptive) { None } else { self.current() };
+        let dictionary = if uses_dictionaries(how) { self.current() } else { None };
         let with = dictionary.as_ref().map(|(_, dictionary)| dictionary.as_ref());
         let algorithm = self.choice.encode(how, wish == Compress::Always, coder, with, value, out)?;
         let dictionary = match algorithm {
-            Algorithm::Zstd => dictionary.as_ref().map_or(0, |(id, _)| *id),
+            Algorithm::Lz4 | Algorithm::Zstd => dictionary.as_ref().map_or(0, |(id, _)| *id),
             _ => 0,
         };
         Some(Coded { codec: algorithm.id(), dictionary, len: value.len() as u32 })
@@ -122,6 +126,10 @@ impl Codecs {
             _ => Err("its value cannot be decoded"),
         }
     }
+}
+
+fn uses_dictionaries(how: Compression) -> bool {
+    matches!(how, Compression::Lz4 | Compression::Zstd | Compression::Adaptive)
 }
 
 /// What one thread needs to read and write. It is reused, so that neither allocates once it is warm.

@@ -29,7 +29,7 @@ const FEWEST: usize = 128;
 /// No log needs more; each is kept as long as the log.
 const MOST: usize = 32;
 /// After so many bytes appended training is tried for the first time; after each try, eight times as many.
-const FIRST_BYTES: u64 = 4 << 20;
+const FIRST_BYTES: u64 = 1 << 20;
 
 /// When training was last tried.
 #[derive(Debug, Default)]
@@ -66,14 +66,14 @@ impl Samples {
         self.lengths.push(value.len());
     }
 
-    fn encoded(&self, dictionary: Option<&Dictionary>) -> u64 {
+    fn encoded(&self, how: Algorithm, dictionary: Option<&Dictionary>) -> u64 {
         let (mut coder, mut out, mut total) = (Coder::new(), Vec::new(), 0);
         let mut rest = self.bytes.as_slice();
         for len in &self.lengths {
             let (sample, after) = rest.split_at_checked(*len).unwrap_or((rest, &[]));
             rest = after;
             out.clear();
-            let encoded = coder.encode(Algorithm::Zstd, dictionary, sample, &mut out).unwrap_or(*len);
+            let encoded = coder.encode(how, dictionary, sample, &mut out).unwrap_or(*len);
             total += encoded.min(*len) as u64;
         }
         total
@@ -108,8 +108,9 @@ impl Shared {
             return Ok(Trained::TooLittle);
         };
         let current = self.codecs.current();
-        let before = judging.encoded(current.as_ref().map(|(_, dictionary)| dictionary.as_ref()));
-        let after = judging.encoded(Some(&dictionary));
+        let (how, dictionary) = (self.codecs.judged_by(), dictionary.with_lz4());
+        let before = judging.encoded(how, current.as_ref().map(|(_, dictionary)| dictionary.as_ref()));
+        let after = judging.encoded(how, Some(&dictionary));
         if after > before - before / 20 {
             return Ok(Trained::NoBetter);
         }
@@ -195,5 +196,5 @@ pub(crate) fn parse_dictionary(bytes: &[u8], store: u64) -> Option<(u32, Diction
     }
     let id = reader.u32().ok()?;
     let content = body.get(MAGIC.len() + reader.at()..)?;
-    Some((id, Dictionary::new(content).ok()?))
+    Some((id, Dictionary::new(content).ok()?.with_lz4()))
 }

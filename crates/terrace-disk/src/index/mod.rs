@@ -28,6 +28,10 @@ impl Hash {
     pub(crate) fn tag(self) -> u32 {
         (self.0 >> 24) as u32
     }
+    /// As much of it as the index knows: shard and tag.
+    pub(crate) fn known(self) -> u64 {
+        self.0 >> 24
+    }
 }
 
 /// All shards.

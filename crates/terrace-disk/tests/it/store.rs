@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use terrace_disk::io::OsIo;
 use terrace_disk::{
-    Admission, Compress, Compression, Config, Disk, Durability, Error, KEY_LIMIT, Put, Trained, VALUE_LIMIT,
-    Written,
+    Admission, Compress, Compression, Condition, Config, Disk, Durability, Error, KEY_LIMIT, Put, Trained,
+    VALUE_LIMIT, Written,
 };
 
 const NOW: u64 = 1_700_000_000_000;
@@ -163,4 +163,73 @@ fn compaction_wins_back_the_room_of_what_was_overwritten() {
         assert!(round == 0 || disk.stats().file_bytes < 2 << 20, "{:?}", disk.stats());
     }
     assert!((0..500_u64).all(|n| disk.get(&n.to_be_bytes(), NOW).unwrap().is_some()));
+}
+
+#[test]
+fn a_cache_refuses_what_is_older_than_what_it_evicted_lately() {
+    for given in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut disk = open(&folder, Config::cache(4 << 20));
+        let value = noise(10_000, 1);
+        let mut versions = Vec::new();
+        let condition = |n: u64| if given { Condition::Newer(1_000_000 - n) } else { Condition::Any };
+        for n in 0..2000_u64 {
+            let put = Put { value: &value, condition: condition(n), ..Put::default() };
+            let written = disk.put(&n.to_be_bytes(), &put, NOW).unwrap();
+            let Written::Stored { version, .. } = written else { panic!("{written:?}") };
+            versions.push(version);
+            if n == 700 {
+                // What was written before the log was opened is remembered, too.
+                disk.close().unwrap();
+                drop(disk);
+                disk = open(&folder, Config::cache(4 << 20));
+            }
+        }
+        let newer = |n: usize, version: u64| {
+            let put = Put { value: b"v", condition: Condition::Newer(version), ..Put::default() };
+            disk.put(&(n as u64).to_be_bytes(), &put, NOW).unwrap()
+        };
+        let gone = |n: &usize| disk.get(&(*n as u64).to_be_bytes(), NOW).unwrap().is_none();
+        let evicted: Vec<usize> = (0..2000).filter(gone).collect();
+        let latest = &evicted[evicted.len() - 100..];
+        let refused = |n: &&usize| newer(**n, versions[**n]) == Written::Conflict { current: None };
+        let count = latest.iter().filter(refused).count();
+        // Of a table of 256 places, others have taken some.
+        assert!(count >= 50, "{count} of the last 100 evicted are known");
+        let last = latest[99];
+        assert!(
+            matches!(newer(last, versions[last] + 1), Written::Stored { .. }),
+            "newer than what there was"
+        );
+        assert!(matches!(newer(5000, 1), Written::Stored { .. }), "never there");
+    }
+}
+
+#[test]
+fn lz4_learns_dictionaries_and_reads_what_was_written_with_them_and_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = || Config { compression: Compression::Lz4, ..Config::store() };
+    let order = |n: u64| {
+        format!("order {n} of customer c{} is pending; leave it at the door of number {}", n * 7, n % 90)
+            .into_bytes()
+    };
+    let disk = open(&folder, config());
+    let mut trained = Vec::new();
+    for n in 0..60_000_u64 {
+        put(&disk, &n.to_be_bytes(), &order(n));
+        if n % 1000 == 0 && disk.wants_training() {
+            trained.push(disk.train().unwrap());
+        }
+    }
+    assert!(
+        matches!(trained.first(), Some(Trained::Adopted { before, after }) if after * 2 < *before),
+        "{trained:?}"
+    );
+    let stats = disk.stats();
+    assert!(stats.stored_bytes * 100 < stats.bytes * 75, "{stats:?}");
+    disk.close().unwrap();
+    let disk = open(&folder, config());
+    for n in 0..60_000_u64 {
+        assert_eq!(disk.get(&n.to_be_bytes(), NOW).unwrap().unwrap().value, order(n));
+    }
 }

@@ -88,7 +88,8 @@ impl Coder {
 
     /// Appends the encoded form of `value` to `out` and returns its length, which may be more than the value's.
     ///
-    /// Only Zstandard uses a dictionary; the other algorithms ignore it.
+    /// Only Zstandard uses a dictionary, and LZ4 one that was prepared for it ([`Dictionary::with_lz4`]); the other
+    /// algorithms ignore it.
     ///
     /// # Errors
     /// `Compression` if the algorithm was left out of this build or has failed; `TooLong` beyond 4 GiB - 1.
@@ -126,7 +127,7 @@ impl Coder {
                 Ok(())
             }
             #[cfg(feature = "lz4")]
-            Compression::Lz4 => self.lz4.append(value, out),
+            Compression::Lz4 => self.lz4.append(dictionary.and_then(Dictionary::lz4), value, out),
             #[cfg(feature = "zstd")]
             Compression::Zstd => self.zstd.append(dictionary, value, out),
             #[cfg(feature = "snappy")]
@@ -189,7 +190,7 @@ impl Coder {
                 Ok(())
             }
             #[cfg(feature = "lz4")]
-            Compression::Lz4 => lz4::restore(encoded, len, out),
+            Compression::Lz4 => lz4::restore(dictionary.and_then(Dictionary::lz4), encoded, len, out),
             #[cfg(feature = "zstd")]
             Compression::Zstd => self.zstd.restore(dictionary, encoded, len, out),
             #[cfg(feature = "snappy")]

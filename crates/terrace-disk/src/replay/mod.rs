@@ -3,11 +3,10 @@
 //! Decision: segments are parsed in parallel and applied in the order of the log, by the same rule as every
 //! write: the later record of a key wins. A batch counts when its trailer is reached.
 
-use std::collections::BTreeMap;
+mod queue;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
-
-use parking_lot::{Condvar, Mutex};
 
 use crate::codec::with_workspace;
 use crate::config::Mode;
@@ -122,6 +121,9 @@ impl Shared {
             items.push(Item::Damage(damage_of(segment, offset, record)));
             return Ok(());
         };
+        if head.version_delta.is_some() {
+            segment.note_given_version();
+        }
         let parsed = Parsed { hash, offset, len: record.bytes.len() as u32, head };
         if head.in_batch {
             batch.push((parsed, version_of(segment, offset, &head)));
@@ -145,39 +147,6 @@ impl Shared {
             // The checksum fits, so it is not damage.
             opened.map_err(|why| Error::Denied(why.to_owned()))?;
             Ok(split(&record.head, &workspace.body).map(|(key, ..)| self.index.hash(key)))
-        })
-    }
-
-    /// Parses segments in parallel and hands them over in their order.
-    pub(crate) fn parse_all(
-        &self,
-        parts: &[Part],
-        threads: usize,
-        mut apply: impl FnMut(&Part, Contents) -> Result<()>,
-    ) -> Result<()> {
-        if parts.len() < 2 || threads < 2 {
-            return parts.iter().try_for_each(|part| apply(part, self.parse(part)?));
-        }
-        let queue = Queue { ahead: 2 * threads, state: Mutex::default(), changed: Condvar::new() };
-        std::thread::scope(|scope| {
-            for _ in 0..threads.min(parts.len()) {
-                scope.spawn(|| {
-                    while let Some(number) = queue.take(parts.len()) {
-                        let contents = parts.get(number).map(|part| self.parse(part));
-                        queue.put(number, contents);
-                    }
-                });
-            }
-            let mut outcome = Ok(());
-            for (number, part) in parts.iter().enumerate() {
-                let contents = queue.wait_for(number);
-                outcome = contents.and_then(|contents| apply(part, contents));
-                if outcome.is_err() {
-                    break;
-                }
-            }
-            queue.end();
-            outcome
         })
     }
 
@@ -307,60 +276,6 @@ fn damage_of(segment: &Segment, offset: u32, record: &Record<'_>) -> Damage {
     Damage { segment: segment.id, from, to: from + record.bytes.len() as u64 }
 }
 
-/// Contents on their way from those who parse to the one who applies.
-struct Queue {
-    ahead: usize,
-    state: Mutex<Waiting>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Waiting {
-    next: usize,
-    applied: usize,
-    parsed: BTreeMap<usize, Option<Result<Contents>>>,
-    ended: bool,
-}
-
-impl Queue {
-    /// The next segment to parse, once that is not too far ahead.
-    fn take(&self, count: usize) -> Option<usize> {
-        let mut state = self.state.lock();
-        loop {
-            if state.ended || state.next >= count {
-                return None;
-            }
-            if state.next < state.applied + self.ahead {
-                state.next += 1;
-                return Some(state.next - 1);
-            }
-            self.changed.wait(&mut state);
-        }
-    }
-
-    fn put(&self, number: usize, contents: Option<Result<Contents>>) {
-        self.state.lock().parsed.insert(number, contents);
-        self.changed.notify_all();
-    }
-
-    fn wait_for(&self, number: usize) -> Result<Contents> {
-        let mut state = self.state.lock();
-        loop {
-            if let Some(contents) = state.parsed.remove(&number) {
-                state.applied = number + 1;
-                self.changed.notify_all();
-                return contents.unwrap_or(Err(Error::Closed));
-            }
-            self.changed.wait(&mut state);
-        }
-    }
-
-    fn end(&self) {
-        self.state.lock().ended = true;
-        self.changed.notify_all();
-    }
-}
-
 /// The first record of a segment, if it is the list it should be.
 ///
 /// An error of the device is no reason to think otherwise: whoever asks may decide on it what is to be removed.
@@ -372,7 +287,7 @@ pub(crate) fn manifest_of(segment: &Segment) -> Result<Option<crate::control::Ma
         segment.read(from, len, bytes).map_err(Error::io("read", &segment_name(segment.id)))
     };
     read(64 << 10, &mut bytes)?;
-    let Ok((head, body_at)) = Head::parse(&bytes) else { return Ok(None) };
+    let Ok((head, body_at)) = Head::parse(&bytes, segment.form().usual_key) else { return Ok(None) };
     let len = crate::record::total_len(&head, body_at, segment.overhead());
     if len > bytes.len() {
         read(len, &mut bytes)?;

@@ -13,17 +13,20 @@
 //! of the tallies, *before* the tail is replayed; and the tallies can forget exactly that share, because they are
 //! kept for each segment. A segment that is gone without such a proof is missing, and is reported.
 
+mod head;
+mod load;
+
+use self::head::{Head, Listed};
 use crate::config::Mode;
-use crate::control::Manifest;
 use crate::error::{Error, Result};
 use crate::header::id_of;
 use crate::index::table::Table;
-use crate::index::{Index, SHARDS, Slot};
+use crate::index::{Index, SHARDS};
 use crate::point::point;
 use crate::record::Location;
 use crate::shared::Shared;
-use crate::tally::Tally;
-use crate::varint::{self, Bad, Reader};
+
+pub(crate) use self::load::Loaded;
 
 const MAGIC: &[u8; 8] = b"terrindx";
 const FORMAT: u32 = 1;
@@ -62,125 +65,6 @@ fn dump(table: &Table) -> Vec<u8> {
     out
 }
 
-/// What stands in front of the shards.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Head {
-    /// Whether the log was closed here, and nothing may be missing before this position.
-    pub(crate) clean: bool,
-    /// Everything before is in the snapshot.
-    pub(crate) position: Location,
-    pub(crate) manifest: Manifest,
-    /// Slots of segments, with what is alive in them.
-    pub(crate) segments: Vec<Listed>,
-}
-
-/// One segment in a snapshot.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Listed {
-    pub(crate) slot: u16,
-    pub(crate) id: u64,
-    pub(crate) groups: Vec<(u32, Tally)>,
-}
-
-impl Head {
-    fn append(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(self.clean));
-        varint::put(out, self.position.segment);
-        varint::put(out, self.position.offset.into());
-        self.manifest.append(out);
-        varint::put(out, self.segments.len() as u64);
-        for segment in &self.segments {
-            varint::put(out, segment.slot.into());
-            varint::put(out, segment.id);
-            varint::put(out, segment.groups.len() as u64);
-            for (group, tally) in &segment.groups {
-                varint::put(out, (*group).into());
-                varint::put(out, tally.count);
-                varint::put(out, tally.bytes);
-                varint::put(out, tally.stored);
-            }
-        }
-    }
-
-    fn parse(bytes: &[u8]) -> Result<Self, Bad> {
-        let mut reader = Reader::new(bytes);
-        let clean = reader.u8()? != 0;
-        let position = Location { segment: reader.varint()?, offset: reader.varint32()? };
-        let manifest = Manifest::parse(&mut reader)?;
-        let mut head = Self { clean, position, manifest, segments: Vec::new() };
-        for _ in 0..reader.varint()? {
-            let slot = u16::try_from(reader.varint()?).map_err(|_| Bad::Malformed)?;
-            let mut listed = Listed { slot, id: reader.varint()?, groups: Vec::new() };
-            for _ in 0..reader.varint()? {
-                let group = reader.varint32()?;
-                let (count, bytes) = (reader.varint()?, reader.varint()?);
-                listed.groups.push((group, Tally { count, bytes, stored: reader.varint()? }));
-            }
-            head.segments.push(listed);
-        }
-        if reader.is_empty() { Ok(head) } else { Err(Bad::Malformed) }
-    }
-}
-
-/// A snapshot that was read and checks.
-pub(crate) struct Loaded {
-    pub(crate) head: Head,
-    /// The bytes of each shard.
-    shards: Vec<Vec<u8>>,
-}
-
-impl Loaded {
-    /// The snapshot in a file of this log; `None` if it is none or damaged.
-    pub(crate) fn parse(bytes: &[u8], store: u64) -> Option<Self> {
-        let mut reader = Reader::new(bytes.strip_prefix(MAGIC)?);
-        if reader.u32().ok()? != FORMAT || reader.u64().ok()? != store {
-            return None;
-        }
-        let mut chain = 0;
-        let head = Head::parse(part(&mut reader, &mut chain)?).ok()?;
-        let mut shards = Vec::with_capacity(SHARDS);
-        for _ in 0..SHARDS {
-            let shard = part(&mut reader, &mut chain)?;
-            if shard.len() % 16 != 0 {
-                return None;
-            }
-            shards.push(shard.to_vec());
-        }
-        reader.is_empty().then_some(Self { head, shards })
-    }
-
-    /// Fills the index, but for entries of segments that the closure does not know; in parallel.
-    pub(crate) fn fill(&self, index: &Index, threads: usize, known: impl Fn(u16) -> bool + Sync) {
-        let next = std::sync::atomic::AtomicUsize::new(0);
-        let work = || {
-            loop {
-                let shard = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                let Some(bytes) = self.shards.get(shard) else { return };
-                *index.write(shard) = table(bytes, &known);
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..threads.min(SHARDS) {
-                scope.spawn(work);
-            }
-            work();
-        });
-    }
-}
-
-fn table(bytes: &[u8], known: &impl Fn(u16) -> bool) -> Table {
-    let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
-    let slots = || {
-        let slots = bytes.chunks_exact(16).map(|slot| {
-            let (first, second) = slot.split_at(8);
-            Slot(word(first), word(second))
-        });
-        slots.filter(|slot| !slot.is_empty() && known(slot.place().slot))
-    };
-    // A little too large if some are dropped, which spares a second pass over all of them.
-    Table::load(slots(), bytes.len() / 16)
-}
-
 /// Appends a part of the file: length, checksum, bytes. Each checksum continues the one before, so a part that checks
 /// stands where it belongs, in the snapshot it belongs to, and none is left out.
 fn append_part(bytes: &[u8], chain: &mut u32, out: &mut Vec<u8>) {
@@ -189,14 +73,6 @@ fn append_part(bytes: &[u8], chain: &mut u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&len);
     out.extend_from_slice(&chain.to_le_bytes());
     out.extend_from_slice(bytes);
-}
-
-fn part<'a>(reader: &mut Reader<'a>, chain: &mut u32) -> Option<&'a [u8]> {
-    let len = reader.u64().ok()?;
-    let crc = reader.u32().ok()?;
-    let bytes = reader.bytes(usize::try_from(len).ok()?).ok()?;
-    *chain = crc32c::crc32c_append(crc32c::crc32c_append(!*chain, &len.to_le_bytes()), bytes);
-    (*chain == crc).then_some(bytes)
 }
 
 /// The name of a snapshot.
@@ -298,49 +174,11 @@ impl Shared {
         let listed = segments.iter().filter(|segment| !doomed(segment.id)).map(|segment| Listed {
             slot: segment.slot,
             id: segment.id,
+            given_versions: segment.has_given_versions(),
             groups: writer.tallies.share_of(segment.slot).filter(|(_, tally)| tally.count != 0).collect(),
         });
         let segments_listed = listed.collect();
         drop(segments);
         Head { clean, position, manifest: self.manifest(writer), segments: segments_listed }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::index::Place;
-
-    #[test]
-    fn a_snapshot_comes_back_and_damage_anywhere_is_noticed() {
-        let tally = Tally { count: 1, bytes: 2, stored: 3 };
-        let head = Head {
-            clean: true,
-            position: Location { segment: 5, offset: 1000 },
-            manifest: Manifest { max_version: 9, segments: vec![(5, 1000)], ..Manifest::default() },
-            segments: vec![Listed { slot: 3, id: 5, groups: vec![(0, tally), (7, tally)] }],
-        };
-        let index = Index::new(1);
-        index.write(200).insert(Slot::new(77, Place { slot: 3, offset: 96 }, 100, None, false));
-        index.write(200).insert(Slot::new(78, Place { slot: 4, offset: 96 }, 100, None, false));
-        let mut out = MAGIC.to_vec();
-        out.extend_from_slice(&FORMAT.to_le_bytes());
-        out.extend_from_slice(&6_u64.to_le_bytes());
-        let mut bytes = Vec::new();
-        head.append(&mut bytes);
-        let mut chain = 0;
-        append_part(&bytes, &mut chain, &mut out);
-        (0..SHARDS).for_each(|shard| append_part(&dump(&index.read(shard)), &mut chain, &mut out));
-        let loaded = Loaded::parse(&out, 6).unwrap();
-        assert_eq!(loaded.head, head);
-        let again = Index::new(1);
-        loaded.fill(&again, 3, |slot| slot == 3);
-        assert_eq!(again.len(), 1);
-        assert!(Loaded::parse(&out, 7).is_none());
-        for at in 0..out.len() {
-            let mut damaged = out.clone();
-            damaged[at] ^= 0x10;
-            assert!(Loaded::parse(&damaged, 6).is_none(), "byte {at}");
-        }
     }
 }

@@ -3,24 +3,25 @@
 //! Decision: the log alone says which files belong to it, the newest list of segments first; what it removed is
 //! removed again, what it lacks is reported, and only then is anything applied. `docs/recovery.md` has the order.
 
+mod sources;
+mod tail;
+mod unborn;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::Arc;
 
 use crate::checkpoint::{Loaded, snapshot_name, snapshot_number};
-use crate::cipher::{Seal, cipher_of};
-use crate::codec::training::{dictionary_name, parse_dictionary};
+use crate::cipher::cipher_of;
 use crate::config::Mode;
 use crate::control::{Control, Manifest};
 use crate::error::{Error, Result};
 use crate::header::{HEADER_LEN, MARK_NAME, id_of, segment_name};
-use crate::open::{Found, read_file};
+use crate::open::Found;
 use crate::point::point;
-use crate::record::Kind;
 use crate::replay::{Contents, Item, Part, manifest_of};
 use crate::report::{Damage, OpenReport};
 use crate::roll::SPARE;
-use crate::scan::{End, Step, any_record, walk};
+use crate::scan::End;
 use crate::segment::{Parts, Segment};
 use crate::shared::Shared;
 use crate::writer::Writer;
@@ -45,34 +46,6 @@ struct Expected {
 }
 
 impl Recovery<'_> {
-    pub(crate) fn load_dictionaries(&self, names: &[String], report: &mut OpenReport) -> Result<()> {
-        for name in names.iter().filter(|name| name.starts_with("dict-") && !name.ends_with(".new")) {
-            let bytes = read_file(&*self.shared.io, name)?;
-            match parse_dictionary(&bytes, self.shared.mark.store) {
-                Some((id, dictionary)) if dictionary_name(id) == *name => {
-                    self.shared.codecs.add_dictionary(id, dictionary);
-                }
-                _ => report.refused.push(format!("{name} does not check: what it encoded cannot be read")),
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn load_snapshot(&mut self, names: &[String], report: &mut OpenReport) {
-        let mut numbers: Vec<u64> = names.iter().filter_map(|name| snapshot_number(name)).collect();
-        numbers.sort_unstable();
-        for number in numbers.into_iter().rev() {
-            let name = snapshot_name(number);
-            let bytes = read_file(&*self.shared.io, &name);
-            let loaded = bytes.as_ref().ok().and_then(|bytes| Loaded::parse(bytes, self.shared.mark.store));
-            if let Some(loaded) = loaded {
-                self.loaded = Some(loaded);
-                return;
-            }
-            report.refused.push(format!("{name} does not check: the segments are read instead"));
-        }
-    }
-
     pub(crate) fn run(&mut self, names: &[String], report: &mut OpenReport) -> Result<()> {
         let shared = self.shared;
         let mut writer = shared.writer.lock();
@@ -101,61 +74,6 @@ impl Recovery<'_> {
         self.finish(&mut writer, next_id, names, report)
     }
 
-    /// Removes a last segment that was being made when the process ended: nothing was ever written to it.
-    fn drop_unborn(&mut self) -> Result<()> {
-        let shared = self.shared;
-        let last_sound = self.found.sound.keys().next_back().copied().unwrap_or(0);
-        let last_bad = self.found.unreadable.keys().next_back().copied().unwrap_or(0);
-        let id = last_sound.max(last_bad);
-        let name = segment_name(id);
-        if id == 0 {
-            return Ok(());
-        }
-        let file = shared.io.open(&name, false).map_err(Error::io("open", &name))?;
-        let len = file.len().map_err(Error::io("read", &name))?;
-        let header = self.found.sound.get(&id).map(|(header, _)| header);
-        // An encrypted record is longer than it seems. Without a header nobody knows whether any is: both are tried.
-        let sealed = match (header, &shared.keys) {
-            (Some(header), keys) => cipher_of(keys.as_deref(), header)?,
-            (None, Some(keys)) => Some(keys.begin(&[0; 32])?.0),
-            (None, None) => None,
-        };
-        let as_written = |cipher: Option<Arc<dyn Seal>>| {
-            let base = header.map_or(0, |header| header.base);
-            Segment::new(
-                Parts { slot: 0, id, base, capacity: len, file: Arc::clone(&file), cipher },
-                len,
-                true,
-            )
-        };
-        let segment = as_written(sealed);
-        if header.is_some() && manifest_of(&segment)?.is_some() {
-            return Ok(());
-        }
-        let mut records = 0;
-        let visit = |step: Step<'_>| {
-            if let Step::Record(_, record) = step {
-                let is_manifest = records == 0 && record.head.kind == Kind::Control;
-                records += 1 + u32::from(!is_manifest);
-            }
-            std::ops::ControlFlow::Continue(())
-        };
-        walk(&segment, HEADER_LEN, End::Known(len), visit).map_err(Error::io("read", &name))?;
-        for segment in [&segment, &as_written(None)] {
-            if records <= 1 && any_record(segment, HEADER_LEN + 1, len).map_err(Error::io("read", &name))? {
-                return Ok(());
-            }
-        }
-        let count = self.found.sound.len() + self.found.unreadable.len();
-        let behind = HEADER_LEN + 4096 + 20 * count as u64;
-        if records <= 1 && !has_bytes_behind(&segment, behind, len).map_err(Error::io("read", &name))? {
-            shared.io.remove(&name).map_err(Error::io("remove", &name))?;
-            self.found.sound.remove(&id);
-            self.found.unreadable.remove(&id);
-        }
-        Ok(())
-    }
-
     /// Opens the files and gives them their slots: those of the snapshot, if there is one.
     fn open_segments(&self) -> Result<()> {
         let shared = self.shared;
@@ -178,7 +96,15 @@ impl Recovery<'_> {
                 None => free()?,
             };
             let cipher = cipher_of(shared.keys.as_deref(), header)?;
-            let parts = Parts { slot, id: *id, base: header.base, capacity: header.capacity, file, cipher };
+            let parts = Parts {
+                slot,
+                id: *id,
+                base: header.base,
+                capacity: header.capacity,
+                file,
+                cipher,
+                usual_key: header.usual_key,
+            };
             segments.insert(Arc::new(Segment::new(parts, *len, true)));
         }
         Ok(())
@@ -285,24 +211,28 @@ impl Recovery<'_> {
     }
 
     /// Puts what the snapshot says into place, as far as its segments are there.
-    fn restore(&self, expected: &Expected, writer: &mut Writer) {
+    fn restore(&mut self, expected: &Expected, writer: &mut Writer) {
         let shared = self.shared;
-        let mut known = BTreeMap::new();
-        if let Some(loaded) = &self.loaded {
+        let mut known = BTreeSet::new();
+        if let Some(loaded) = &mut self.loaded {
             let head = &loaded.head;
             head.manifest.horizons.iter().for_each(|horizon| shared.horizons.note(*horizon));
             writer.max_version = head.manifest.max_version;
             head.manifest.floors.iter().for_each(|floor| shared.floors.raise(*floor));
             let segments = shared.segments.read();
             for listed in &head.segments {
-                if segments.by_id(listed.id).is_some_and(|segment| segment.slot == listed.slot) {
-                    known.insert(listed.slot, ());
+                let there = segments.by_id(listed.id).filter(|segment| segment.slot == listed.slot);
+                if let Some(segment) = there {
+                    if listed.given_versions {
+                        segment.note_given_version();
+                    }
+                    known.insert(listed.slot);
                     for (group, tally) in &listed.groups {
                         writer.tallies.add(listed.slot, *group, *tally);
                     }
                 }
             }
-            loaded.fill(&shared.index, shared.config.threads(), |slot| known.contains_key(&slot));
+            loaded.fill(&shared.index, |slot| known.contains(&slot));
         }
         // Clears after the snapshot whose own record may be gone with its segment.
         for floor in &expected.manifest.floors {
@@ -354,49 +284,6 @@ impl Recovery<'_> {
         shared.apply_horizons(writer, self.now)
     }
 
-    /// Cuts the torn tail off the last segment.
-    fn cut(&self, segment: &Segment, contents: &Contents, report: &mut OpenReport) -> Result<()> {
-        let end = contents.unfinished.map_or(contents.ended.at, u64::from);
-        report.cut_bytes = contents.ended.at - end + contents.ended.cut;
-        let name = segment_name(segment.id);
-        if segment.len() != end {
-            point("open.before_truncate");
-            segment.file.truncate(end).map_err(Error::io("cut", &name))?;
-            segment.set_len(end);
-            point("open.after_truncate");
-        }
-        self.write_again(segment, contents, end).map_err(Error::io("write", &name))?;
-        // Even if nothing was cut: what was read may be in the system's memory only, and the next segment will say
-        // that it is there.
-        segment.file.sync().map_err(Error::io("sync", &name))?;
-        segment.note_synced(end);
-        Ok(())
-    }
-
-    /// Writes again what no mark proves to have been synced. If an fsync failed in the life before, the system shows
-    /// bytes that never reached the disk, and holds them for clean: no fsync of ours would save them.
-    fn write_again(&self, segment: &Segment, contents: &Contents, end: u64) -> io::Result<()> {
-        let loaded = self.loaded.as_ref().map(|loaded| loaded.head.position);
-        let covered = loaded.filter(|position| position.segment == segment.id);
-        let marks = contents.items.iter().filter_map(|item| match item {
-            Item::Control(_, _, Control::Mark { synced }) => Some(u64::from(*synced)),
-            _ => None,
-        });
-        let synced = marks.chain(covered.map(|position| position.offset.into())).max();
-        let (mut at, mut bytes) = (synced.unwrap_or(HEADER_LEN), Vec::new());
-        while at < end {
-            bytes.clear();
-            let Ok(from) = u32::try_from(at) else { break };
-            segment.read(from, (end - at).min(1 << 20) as usize, &mut bytes)?;
-            if bytes.is_empty() {
-                break;
-            }
-            segment.file.write_all_at(&bytes, at)?;
-            at += bytes.len() as u64;
-        }
-        Ok(())
-    }
-
     fn finish(
         &self,
         writer: &mut Writer,
@@ -446,24 +333,6 @@ impl Recovery<'_> {
         // Without room for it puts are refused until there is.
         let _ = shared.regain_spare(writer);
     }
-}
-
-/// Whether there is anything but zeros behind where header and list of segments can be.
-fn has_bytes_behind(segment: &Segment, from: u64, len: u64) -> io::Result<bool> {
-    let (mut bytes, mut at) = (Vec::new(), from);
-    while at < len {
-        bytes.clear();
-        let Ok(offset) = u32::try_from(at) else { break };
-        segment.read(offset, 1 << 20, &mut bytes)?;
-        if bytes.is_empty() {
-            break;
-        }
-        if bytes.iter().any(|byte| *byte != 0) {
-            return Ok(true);
-        }
-        at += bytes.len() as u64;
-    }
-    Ok(false)
 }
 
 /// Whether a file is one of ours that was not finished.
