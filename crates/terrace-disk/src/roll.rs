@@ -163,7 +163,7 @@ impl Shared {
         listed.sort_unstable();
         Manifest {
             horizons: self.horizons.all(),
-            max_version: writer.max_version,
+            max_version: writer.max_version.max(writer.reserved.announced),
             segments: listed,
             floors: self.floors.all(),
         }

@@ -16,6 +16,7 @@ use crate::index::{Hash, Place, Slot};
 use crate::io::File;
 use crate::point::{bug, point};
 use crate::record::{Draft, Head, Kind, Location};
+use crate::reserve::Reserved;
 use crate::segment::Segment;
 use crate::shared::Shared;
 use crate::tally::Tallies;
@@ -34,6 +35,7 @@ pub(crate) struct Writer {
     /// The base of the next segment is at least this.
     pub(crate) next_base: u64,
     pub(crate) max_version: u64,
+    pub(crate) reserved: Reserved,
     pub(crate) tallies: Tallies,
     /// Segments that hold nothing anybody needs, with the position from which on that is written in the log.
     pub(crate) doomed: Vec<(Arc<Segment>, u64)>,
@@ -78,17 +80,6 @@ impl Writer {
     /// Where the next record will stand, in the order of the whole log.
     pub(crate) fn position(&self) -> u64 {
         self.active.as_ref().map_or(self.next_base, |active| active.base + active.len())
-    }
-
-    /// A version above every one given so far, and below every one given from now on.
-    pub(crate) fn reserve(&mut self) -> u64 {
-        let next = self.position();
-        if self.max_version >= next {
-            self.max_version += 1;
-            return self.max_version;
-        }
-        self.max_version = next;
-        next
     }
 }
 

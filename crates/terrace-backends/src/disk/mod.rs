@@ -132,7 +132,7 @@ impl Store for DiskStore {
     }
 
     fn reserve(&self) -> BoxFuture<'_, Result<Version>> {
-        let version = self.shared.disk.reserve();
+        let version = self.shared.disk.reserve(self.shared.clock.wall_ms());
         Box::pin(ready(version.map(Version).map_err(|error| translate("reserve", error))))
     }
 

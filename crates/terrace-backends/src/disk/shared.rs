@@ -135,7 +135,7 @@ impl Shared {
             }
             // A cache may evict at any time, also at once.
             terrace_disk::Written::NotAdmitted => {
-                let version = self.disk.reserve().map_err(|error| translate("put", error))?;
+                let version = self.disk.reserve(self.clock.wall_ms()).map_err(|error| translate("put", error))?;
                 Written::Stored { version: Version(version), replaced: false }
             }
         })
