@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::config::Mode;
 use crate::control::{Control, Manifest};
-use crate::error::{Error, Result, is_full};
+use crate::error::{DISK_FULL, Error, Result, is_full};
 use crate::header::{HEADER_LEN, Header, segment_name};
 use crate::io::File;
 use crate::point::point;
@@ -140,7 +140,7 @@ impl Shared {
         point("segment.create.before_header");
         segment.flush().map_err(|error| {
             if is_full(&error) {
-                return Error::Full("the disk is full");
+                return Error::Full(DISK_FULL);
             }
             Error::Io { op: "write", name: segment_name(segment.id), source: error }
         })?;
@@ -174,7 +174,7 @@ impl Shared {
         point("segment.create.before_allocate");
         let file = self.io.create(name).map_err(|error| {
             if is_full(&error) {
-                return Error::Full("the disk is full");
+                return Error::Full(DISK_FULL);
             }
             Error::Io { op: "create", name: name.to_owned(), source: error }
         })?;
@@ -182,7 +182,7 @@ impl Shared {
             drop(file);
             let _ = self.io.remove(name);
             if is_full(&error) {
-                return Err(Error::Full("the disk is full"));
+                return Err(Error::Full(DISK_FULL));
             }
             return Err(Error::Io { op: "allocate", name: name.to_owned(), source: error });
         }

@@ -10,7 +10,7 @@ use parking_lot::RwLockWriteGuard;
 
 use crate::checkpoint::Dump;
 use crate::control::Control;
-use crate::error::{Error, Result, is_full};
+use crate::error::{DISK_FULL, Error, Result, is_full};
 use crate::index::table::Table;
 use crate::index::{Hash, Place, Slot};
 use crate::io::File;
@@ -184,7 +184,7 @@ impl Shared {
         point("append.before_write");
         if let Err(error) = active.flush() {
             if is_full(&error) {
-                return Err(Error::Full("the disk is full"));
+                return Err(Error::Full(DISK_FULL));
             }
             let why = format!("writing to the log failed ({error})");
             self.commit.fail(&why);

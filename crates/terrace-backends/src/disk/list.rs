@@ -74,8 +74,7 @@ impl Shared {
             }
             Way::Hashed(after) => {
                 let prefix = list.namespace.flat_prefix();
-                let wanted =
-                    |flat: &[u8]| flat.strip_prefix(prefix).is_some_and(|bytes| list.covers(bytes));
+                let wanted = |flat: &[u8]| flat.strip_prefix(prefix).is_some_and(|bytes| list.covers(bytes));
                 let what = Unordered {
                     wanted: &wanted,
                     after: after.as_deref(),

@@ -26,6 +26,7 @@ mod error;
 mod groups;
 mod list;
 mod meta;
+pub mod migrate;
 mod shared;
 mod upkeep;
 mod view;
@@ -43,6 +44,7 @@ use terrace_store::{
 pub use config::DiskConfig;
 use error::translate;
 use shared::Shared;
+pub use terrace_envelope::crypt;
 
 pub(crate) const NAME: &str = "disk";
 

@@ -10,5 +10,7 @@ mod fjall_damage;
 mod fs;
 #[cfg(feature = "memory")]
 mod memory;
+#[cfg(all(feature = "disk", feature = "fjall"))]
+mod migrate;
 #[cfg(all(feature = "fjall", feature = "memory"))]
 mod registry;
