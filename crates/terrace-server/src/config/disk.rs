@@ -233,14 +233,17 @@ mod tests {
         let usual = DiskConfig::new("./terrace-data");
         assert_eq!(format!("{plain:?}"), format!("{usual:?}"), "the defaults are those of the library");
         let folder = tempfile::tempdir().unwrap();
-        let key = folder.path().join("key");
-        std::fs::write(&key, [7; 32]).unwrap();
-        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        for number in [1, 2_u8] {
+            let key = folder.path().join(format!("key{number}"));
+            let bytes: Vec<u8> = (0..32).map(|n: u8| n.wrapping_mul(37) ^ number).collect();
+            std::fs::write(&key, bytes).unwrap();
+            std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        }
         let text = format!(
             "[store]\ndir = \"d\"\nmaxmemory = \"8mib\"\npolicy = \"allkeys-lfu\"\ndurability = \"always\"\n\
              [disk]\nmode = \"cache\"\ncompression = \"zstd\"\nreads = \"mapped\"\nsegment = \"1mib\"\n\
-             compaction = \"2mib\"\nkey = \"2=file:{0}\"\nold_keys = \"1=file:{0}\"",
-            key.display()
+             compaction = \"2mib\"\nkey = \"2=file:{0}/key2\"\nold_keys = \"1=file:{0}/key1\"",
+            folder.path().display()
         );
         let log = config(&text).unwrap().log().unwrap();
         assert_eq!(log.path, std::path::Path::new("d"));
