@@ -50,6 +50,11 @@ impl Shared {
         {
             created = self.create_segment(writer, capacity, least, purpose, now);
         }
+        if matches!(self.config.mode, Mode::Store { .. }) {
+            // Told in the health until there is room again.
+            let refused = purpose == Purpose::Put && created.as_ref().is_err_and(Error::is_full);
+            writer.low = refused || writer.spare.is_none();
+        }
         created?;
         if let Mode::Cache { budget } = self.config.mode {
             self.evict_ahead(writer, budget, now)?;

@@ -80,7 +80,7 @@ impl Shared {
             clock,
             tasks: Tasks::new(spawn),
             origin_ms: wall_ms.saturating_sub(now_ms),
-            found: (!report.is_sound()).then(|| report.to_string()),
+            found: (!report.is_sound()).then(|| format!("{}: {report}", config.path.display())),
             closed: AtomicBool::new(false),
         };
         shared.hold_floors();

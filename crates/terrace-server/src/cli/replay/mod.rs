@@ -52,7 +52,7 @@ pub(super) struct Replay {
     /// Memory for live values [default: 64mib]
     #[arg(long, value_name = "SIZE")]
     hot: Option<Size>,
-    /// Room on the disk, 0 for no disk, at least 1mib: bytes of the log's files; how large the folder became is told
+    /// Room on the disk, 0 for no disk: bytes of the log's files, below 1mib of its records; how large the folder became is told
     /// in the end [default: 1gib]
     #[arg(long, value_name = "SIZE")]
     cold: Option<Size>,

@@ -10,7 +10,9 @@ use terrace::tiers::WriteMode;
 use terrace::{Cache, Tier};
 use terrace_store::spawn::offload;
 use terrace_store::tokio_runtime::{TokioClock, TokioSpawn};
-use terrace_store::{Clock, Durability, Error, ErrorKind, Spawn, Store};
+use terrace_store::{Clock, Durability, Spawn, Store};
+#[cfg(not(feature = "fjall"))]
+use terrace_store::{Error, ErrorKind};
 
 use crate::config::units::Size;
 use crate::config::{Config, Disk, Engine};
@@ -31,7 +33,7 @@ pub(super) struct Cold {
     log: Option<DiskConfig>,
 }
 
-/// A log is no smaller a cache.
+/// A log that is a cache has at least so many bytes.
 const LEAST: u64 = 1 << 20;
 
 impl Default for Tiers {
@@ -58,13 +60,11 @@ impl Cold {
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::current()?);
         let spawn: Arc<dyn Spawn> = Arc::new(TokioSpawn::current()?);
         let Some(log) = &self.log else { return self.open_fjall(folder, clock, spawn).await };
-        if self.capacity.is_some_and(|bytes| bytes < LEAST) {
-            return Err(Error::new(ErrorKind::Config, "open").because("a cache on disk has at least 1mib"));
-        }
         let config = DiskConfig {
             path: folder.to_owned(),
             capacity: self.capacity,
-            cache: self.capacity.is_some(),
+            // What is too little for it makes room key by key.
+            cache: self.capacity.is_some_and(|bytes| bytes >= LEAST),
             durability: self.durability,
             ..log.clone()
         };
