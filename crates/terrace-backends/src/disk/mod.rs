@@ -6,8 +6,9 @@
 //! # Cost
 //! A key that is not there costs no system call, one that is costs one read of the file; a deferred write costs a copy
 //! until it is committed, and reads what it replaces. Listing in the order of keys walks every segment once when it is
-//! first asked for, and keeps four bytes a record from then on; a page then costs a search in each segment. Syncs,
-//! sweeps and listings are moved to a thread that may block.
+//! first asked for, and keeps four bytes a record from then on; a page then costs a search in each segment. Listing in any
+//! order goes by the index and costs a read an entry, unless the namespace has only a small part of all entries. Syncs,
+//! sweeps and listings, but for short pages in any order, are moved to a thread that may block.
 //!
 //! # Durability
 //! With `Interval` and `Never` a write is acknowledged after write(2): a killed process loses nothing. A deferred write
