@@ -96,7 +96,7 @@ fn what_stays_is_listed_once_while_others_write_and_records_move() {
                 (0..200).for_each(|n| put(format!("new {}", round * 10 + n), n));
                 let gone = Delete { floor_deadline_ms: NOW, ..Delete::default() };
                 (0..100).for_each(|n| {
-                    drop(disk.delete(format!("new {}", round * 10 + n).as_bytes(), &gone, NOW))
+                    drop(disk.delete(format!("new {}", round * 10 + n).as_bytes(), &gone, NOW));
                 });
                 if ended.load(Ordering::SeqCst) {
                     return;
