@@ -31,7 +31,23 @@ const SCHEMES: &[(&str, Open)] = &[
     ("fjall", |url, clock, spawn| {
         Ok(Arc::new(crate::fjall::FjallStore::open(crate::fjall::FjallConfig::from_url(url)?, clock, spawn)?))
     }),
+    #[cfg(feature = "redis")]
+    ("redis", redis),
+    #[cfg(feature = "redis")]
+    ("rediss", redis),
+    #[cfg(feature = "redis")]
+    ("valkey", redis),
+    #[cfg(feature = "redis")]
+    ("valkeys", redis),
+    #[cfg(feature = "redis")]
+    ("redis+unix", redis),
 ];
+
+/// One engine, whose scheme says how to reach it.
+#[cfg(feature = "redis")]
+fn redis(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+    Ok(Arc::new(crate::redis::RedisStore::open(crate::redis::RedisConfig::from_url(url)?, clock, spawn)?))
+}
 
 /// Opens the store that a URL names. May block while it reads what is there.
 ///

@@ -3,10 +3,10 @@
 #[cfg(any(feature = "fs", feature = "disk", feature = "fjall"))]
 use std::path::PathBuf;
 use std::str::FromStr;
-#[cfg(any(feature = "fs", feature = "disk", feature = "fjall"))]
+#[cfg(any(feature = "fs", feature = "disk", feature = "fjall", feature = "redis"))]
 use std::time::Duration;
 
-#[cfg(any(feature = "fs", feature = "disk", feature = "fjall"))]
+#[cfg(any(feature = "fs", feature = "disk", feature = "fjall", feature = "redis"))]
 use terrace_store::Durability;
 use terrace_store::{Error, ErrorKind, Result};
 
@@ -14,6 +14,9 @@ use terrace_store::{Error, ErrorKind, Result};
 #[derive(Debug)]
 pub(crate) struct Url {
     scheme: String,
+    #[cfg(feature = "redis")]
+    location: String,
+    #[cfg(any(feature = "fs", feature = "disk", feature = "fjall", feature = "memory"))]
     path: String,
     options: Vec<(String, String)>,
     known: Vec<&'static str>,
@@ -25,8 +28,9 @@ impl Url {
         let (scheme, rest) = url
             .split_once(':')
             .ok_or_else(|| refused(format!("`{url}` is no URL of a store: it has no scheme")))?;
-        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let path = decode(path.strip_prefix("//").unwrap_or(path))?;
+        let (_path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        #[cfg(any(feature = "fs", feature = "disk", feature = "fjall", feature = "memory"))]
+        let path = decode(_path.strip_prefix("//").unwrap_or(_path))?;
         let mut options = Vec::new();
         for option in query.split('&').filter(|option| !option.is_empty()) {
             let (name, value) = option.split_once('=').ok_or_else(|| {
@@ -34,12 +38,26 @@ impl Url {
             })?;
             options.push((decode(name)?, decode(value)?));
         }
-        Ok(Self { scheme: scheme.to_owned(), path, options, known: Vec::new() })
+        Ok(Self {
+            scheme: scheme.to_owned(),
+            #[cfg(feature = "redis")]
+            location: url.split_once('?').map_or(url, |(location, _)| location).to_owned(),
+            #[cfg(any(feature = "fs", feature = "disk", feature = "fjall", feature = "memory"))]
+            path,
+            options,
+            known: Vec::new(),
+        })
     }
 
     /// What stands before the colon.
     pub(crate) fn scheme(&self) -> &str {
         &self.scheme
+    }
+
+    /// The URL without its options, as it was written.
+    #[cfg(feature = "redis")]
+    pub(crate) fn location(&self) -> String {
+        self.location.clone()
     }
 
     /// The path it names.
@@ -76,7 +94,7 @@ impl Url {
     }
 
     /// The options `durability`, `interval_ms` and `group_ms`.
-    #[cfg(any(feature = "fs", feature = "disk", feature = "fjall"))]
+    #[cfg(any(feature = "fs", feature = "disk", feature = "fjall", feature = "redis"))]
     pub(crate) fn durability(&mut self, default: Durability) -> Result<Durability> {
         let interval = self.number("interval_ms")?.map(Duration::from_millis);
         let group = self.number("group_ms")?.map(Duration::from_millis);

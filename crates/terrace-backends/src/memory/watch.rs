@@ -9,7 +9,7 @@ use terrace_store::capability::{Change, Changes, Watch};
 use terrace_store::{BoxFuture, Key, Namespace, Result};
 
 use super::MemoryStore;
-use super::inbox::Inbox;
+use crate::inbox::Inbox;
 
 /// All who watch.
 #[derive(Default)]

@@ -12,5 +12,7 @@ mod fs;
 mod memory;
 #[cfg(all(feature = "disk", feature = "fjall"))]
 mod migrate;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(all(feature = "fjall", feature = "memory"))]
 mod registry;

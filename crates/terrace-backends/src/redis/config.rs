@@ -1,0 +1,145 @@
+//! How a store in a Redis server is set up.
+
+use std::time::Duration;
+
+use terrace_store::{Durability, Error, ErrorKind, Result};
+
+use crate::url::Url;
+
+/// How a [`RedisStore`](super::RedisStore) is set up.
+#[derive(Clone)]
+pub struct RedisConfig {
+    /// Where the server is: `redis://[user:password@]host[:port][/database]`, `rediss://` for TLS, `redis+unix:///path`
+    /// for a socket; `?protocol=resp3` chooses the newer protocol.
+    pub url: String,
+    /// What the names of all its keys begin with. Stores with different prefixes do not see each other.
+    pub prefix: String,
+    /// How many connections share the work. Each carries any number of calls at once.
+    pub connections: usize,
+    /// How long one call may take, the time to connect included.
+    pub timeout: Duration,
+    /// What the server must promise: [`Durability::Process`] asks nothing; the others are checked against its
+    /// `appendonly` and `appendfsync` at the first call.
+    pub durability: Durability,
+    /// From which length on a value is compressed, where the put does not say; `None`: never.
+    pub compress_from: Option<usize>,
+}
+
+impl RedisConfig {
+    /// A store in this server, with the prefix `terrace`, over four connections, with two seconds for a call.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            prefix: "terrace".into(),
+            connections: 4,
+            timeout: Duration::from_secs(2),
+            durability: Durability::Process,
+            compress_from: None,
+        }
+    }
+
+    /// What a URL such as `redis://localhost/0?prefix=orders&connections=8` says.
+    ///
+    /// # Errors
+    /// `Config` for an option it does not know or cannot read.
+    pub(crate) fn from_url(mut url: Url) -> Result<Self> {
+        let mut config = Self::new(url.location());
+        if let Some(prefix) = url.text("prefix") {
+            config.prefix = prefix;
+        }
+        config.connections = url.number("connections")?.unwrap_or(config.connections);
+        if let Some(ms) = url.number("timeout_ms")? {
+            config.timeout = Duration::from_millis(ms);
+        }
+        config.durability = url.durability(config.durability)?;
+        config.compress_from = url.number("compress_from")?;
+        match url.text("protocol").as_deref() {
+            None | Some("resp2") => {}
+            Some("resp3") => config.url.push_str("?protocol=resp3"),
+            Some(other) => return Err(refused(&format!("protocol is resp2 or resp3, not `{other}`"))),
+        }
+        url.finish()?;
+        Ok(config)
+    }
+
+    /// Refuses what the store cannot do.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.durability {
+            _ if self.connections == 0 => Err(refused("connections is at least 1")),
+            _ if self.timeout.is_zero() => Err(refused("timeout is at least 1 ms")),
+            _ if self.prefix.is_empty() || self.prefix.contains(['{', '}']) => {
+                Err(refused("prefix is not empty and has no braces"))
+            }
+            Durability::Group(_) => Err(refused(
+                "a Redis server has no group commit; its ceiling is `always`, with appendfsync always",
+            )),
+            Durability::Interval(interval) if interval < Duration::from_secs(1) => Err(refused(
+                "a Redis server syncs every second at best, or always: interval_ms is at least 1000",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Without the password.
+impl std::fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisConfig")
+            .field("url", &without_password(&self.url))
+            .field("prefix", &self.prefix)
+            .field("connections", &self.connections)
+            .field("timeout", &self.timeout)
+            .field("durability", &self.durability)
+            .field("compress_from", &self.compress_from)
+            .finish()
+    }
+}
+
+/// The URL as it may be told.
+pub(super) fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://...@{host}"),
+        None => url.to_owned(),
+    }
+}
+
+pub(super) fn refused(why: &str) -> Error {
+    Error::new(ErrorKind::Config, "open").with("store", super::NAME).because(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(url: &str) -> Result<RedisConfig> {
+        let config = RedisConfig::from_url(Url::parse(url)?)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    #[test]
+    fn a_url_says_all_there_is_to_say() {
+        let found = config("redis://me:p%40ss@host:7000/3?prefix=a&connections=2&timeout_ms=50&durability=always&compress_from=9&protocol=resp3").unwrap();
+        assert_eq!(found.url, "redis://me:p%40ss@host:7000/3?protocol=resp3");
+        assert_eq!((found.prefix.as_str(), found.connections, found.compress_from), ("a", 2, Some(9)));
+        assert_eq!((found.timeout, found.durability), (Duration::from_millis(50), Durability::Always));
+        assert!(!format!("{found:?}").contains("p%40ss"), "{found:?}");
+    }
+
+    #[test]
+    fn what_the_server_cannot_do_is_refused_with_its_ceiling() {
+        for (url, words) in [
+            ("redis://h?durability=group", "ceiling is `always`"),
+            ("redis://h?interval_ms=10", "at least 1000"),
+            ("redis://h?prefix={a}", "braces"),
+            ("redis://h?connections=0", "at least 1"),
+            ("redis://h?protocol=4", "resp2 or resp3"),
+            ("redis://h?pool=4", "no option `pool`"),
+        ] {
+            let error = config(url).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+            assert!(error.to_string().contains(words), "{url}: {error}");
+        }
+    }
+}

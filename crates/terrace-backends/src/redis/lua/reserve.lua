@@ -1,0 +1,2 @@
+-- A version between what was written before and what will be.
+return draw()
