@@ -20,6 +20,7 @@ use crate::snapshot::Snapshot;
 use crate::stats::{Health, Stats};
 use crate::sweep::Swept;
 use crate::tally::Tally;
+use crate::unordered::Unordered;
 use crate::write::{Delete, Deleted, Put, Written};
 use crate::writer::Purpose;
 
@@ -147,13 +148,16 @@ impl Disk {
         self.shared.clear(group, floor_deadline_ms, now_ms)
     }
 
-    /// A version above that of every write so far, and below that of every later one that is given none.
+    /// A version above that of every write so far, and below that of every later one that is given none. No restart
+    /// and no crash makes it be given again.
     ///
     /// # Errors
-    /// `Closed`.
-    pub fn reserve(&self) -> Result<u64> {
-        self.shared.check_open()?;
-        Ok(self.shared.writer.lock().reserve())
+    /// As of [`Disk::delete`].
+    ///
+    /// # Cost
+    /// An fsync for the first since the log was opened, and then for one of some thousand million.
+    pub fn reserve(&self, now_ms: u64) -> Result<u64> {
+        self.shared.reserve(now_ms)
     }
 
     /// Returns when every write so far has the durability the log was opened with.
@@ -297,6 +301,18 @@ impl Disk {
         self.shared.list(&Now { shared: &self.shared, now: now_ms }, range, limit)
     }
 
+    /// A page of entries in the order of the hashes of their keys, which costs a log that was never listed nothing. Not
+    /// a snapshot: an entry that is there, unchanged, from the first page to the last is listed exactly once.
+    ///
+    /// # Errors
+    /// `Io`, `Closed`, `Invalid` for a place that no page named; entries that are damaged are left out and counted.
+    ///
+    /// # Cost
+    /// One read for each entry that is looked at.
+    pub fn list_unordered(&self, what: &Unordered<'_>, now_ms: u64) -> Result<Page> {
+        self.shared.list_unordered(what, now_ms)
+    }
+
     /// The log as it is now, for reading later.
     ///
     /// # Errors
@@ -309,6 +325,12 @@ impl Disk {
     #[must_use]
     pub fn tally(&self, group: u32) -> Tally {
         self.shared.writer.lock().tallies.group(group)
+    }
+
+    /// How much it holds in all, counted as of [`Disk::tally`].
+    #[must_use]
+    pub fn total(&self) -> Tally {
+        self.shared.writer.lock().tallies.total()
     }
 
     /// The groups that hold anything.

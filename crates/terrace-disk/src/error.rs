@@ -2,6 +2,9 @@
 
 use std::io;
 
+/// Why there is no room when the device has none.
+pub(crate) const DISK_FULL: &str = "the disk is full";
+
 /// The engine's errors.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -101,7 +104,14 @@ impl Error {
         move |source| Self::Io { op, name: name.to_owned(), source }
     }
 
-    /// Whether the device has no room.
+    /// Whether it is the device that has no room, and not what the log may take.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Full(why) if *why == DISK_FULL)
+            || matches!(self, Self::Io { source, .. } if is_full(source))
+    }
+
+    /// Whether there is no room, for whatever reason.
     pub(crate) fn is_full(&self) -> bool {
         match self {
             Self::Full(_) => true,

@@ -37,7 +37,7 @@ pub struct Range<'a> {
 pub struct Page {
     /// Entries with their keys, in the order of keys.
     pub entries: Vec<(Bytes, Entry)>,
-    /// The key after which to go on; `None` when the listing is complete.
+    /// The key after which to go on, or in the order of hashes the place from which; `None` when the listing is complete.
     pub next: Option<Bytes>,
 }
 

@@ -110,11 +110,24 @@ impl Shared {
                 })
             });
         }
-        if let Some(map) = segment.map() {
+        self.head_and_key_at(segment, offset, true, out).map(drop)
+    }
+
+    /// The head of a record in a segment that is not encrypted; its key is appended to `out`. Neither is checked.
+    /// `mapped` allows to read them from a mapping.
+    pub(crate) fn head_and_key_at(
+        &self,
+        segment: &Arc<Segment>,
+        offset: u32,
+        mapped: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<Head> {
+        let corrupt = || Error::Corrupt { segment: segment.id, offset: offset.into(), what: "it has no key" };
+        if mapped && let Some(map) = segment.map() {
             let bytes = map.bytes().get(offset as usize..).unwrap_or_default();
             let (head, at) = Head::parse(bytes, segment.form().usual_key).map_err(|_| corrupt())?;
             out.extend_from_slice(bytes.get(at..at + head.key_len as usize).ok_or_else(corrupt)?);
-            return Ok(());
+            return Ok(head);
         }
         let mut bytes = Vec::with_capacity(FIRST);
         self.read_record(segment, offset, Some(FIRST), &mut bytes)?;
@@ -125,6 +138,6 @@ impl Shared {
             self.read_record(segment, offset, Some(end), &mut bytes)?;
         }
         out.extend_from_slice(bytes.get(at..end).ok_or_else(corrupt)?);
-        Ok(())
+        Ok(head)
     }
 }

@@ -35,6 +35,7 @@ pub const POINTS: &[&str] = &[
     "open.before_remove_leftover",
     "put.after_append",
     "put.before_install",
+    "reserve.after_append",
     "retire.after_record",
     "retire.before_remove",
     "retire.after_remove",

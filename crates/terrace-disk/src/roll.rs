@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::config::Mode;
 use crate::control::{Control, Manifest};
-use crate::error::{Error, Result, is_full};
+use crate::error::{DISK_FULL, Error, Result, is_full};
 use crate::header::{HEADER_LEN, Header, segment_name};
 use crate::io::File;
 use crate::point::point;
@@ -49,6 +49,11 @@ impl Shared {
             && self.drop_oldest(writer)?
         {
             created = self.create_segment(writer, capacity, least, purpose, now);
+        }
+        if matches!(self.config.mode, Mode::Store { .. }) {
+            // Told in the health until there is room again.
+            let refused = purpose == Purpose::Put && created.as_ref().is_err_and(Error::is_full);
+            writer.low = refused || writer.spare.is_none();
         }
         created?;
         if let Mode::Cache { budget } = self.config.mode {
@@ -141,7 +146,7 @@ impl Shared {
         point("segment.create.before_header");
         segment.flush().map_err(|error| {
             if is_full(&error) {
-                return Error::Full("the disk is full");
+                return Error::Full(DISK_FULL);
             }
             Error::Io { op: "write", name: segment_name(segment.id), source: error }
         })?;
@@ -164,7 +169,7 @@ impl Shared {
         listed.sort_unstable();
         Manifest {
             horizons: self.horizons.all(),
-            max_version: writer.max_version,
+            max_version: writer.max_version.max(writer.reserved.announced),
             segments: listed,
             floors: self.floors.all(),
         }
@@ -175,7 +180,7 @@ impl Shared {
         point("segment.create.before_allocate");
         let file = self.io.create(name).map_err(|error| {
             if is_full(&error) {
-                return Error::Full("the disk is full");
+                return Error::Full(DISK_FULL);
             }
             Error::Io { op: "create", name: name.to_owned(), source: error }
         })?;
@@ -183,7 +188,7 @@ impl Shared {
             drop(file);
             let _ = self.io.remove(name);
             if is_full(&error) {
-                return Err(Error::Full("the disk is full"));
+                return Err(Error::Full(DISK_FULL));
             }
             return Err(Error::Io { op: "allocate", name: name.to_owned(), source: error });
         }

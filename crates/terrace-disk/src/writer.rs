@@ -10,12 +10,13 @@ use parking_lot::RwLockWriteGuard;
 
 use crate::checkpoint::Dump;
 use crate::control::Control;
-use crate::error::{Error, Result, is_full};
+use crate::error::{DISK_FULL, Error, Result, is_full};
 use crate::index::table::Table;
 use crate::index::{Hash, Place, Slot};
 use crate::io::File;
 use crate::point::{bug, point};
 use crate::record::{Draft, Head, Kind, Location};
+use crate::reserve::Reserved;
 use crate::segment::Segment;
 use crate::shared::Shared;
 use crate::tally::Tallies;
@@ -35,6 +36,7 @@ pub(crate) struct Writer {
     pub(crate) next_base: u64,
     pub(crate) max_version: u64,
     pub(crate) usual_key: UsualKey,
+    pub(crate) reserved: Reserved,
     pub(crate) tallies: Tallies,
     /// Segments that hold nothing anybody needs, with the position from which on that is written in the log.
     pub(crate) doomed: Vec<(Arc<Segment>, u64)>,
@@ -110,17 +112,6 @@ impl Writer {
     /// Where the next record will stand, in the order of the whole log.
     pub(crate) fn position(&self) -> u64 {
         self.active.as_ref().map_or(self.next_base, |active| active.base + active.len())
-    }
-
-    /// A version above every one given so far, and below every one given from now on.
-    pub(crate) fn reserve(&mut self) -> u64 {
-        let next = self.position();
-        if self.max_version >= next {
-            self.max_version += 1;
-            return self.max_version;
-        }
-        self.max_version = next;
-        next
     }
 }
 
@@ -230,7 +221,7 @@ impl Shared {
         point("append.before_write");
         if let Err(error) = active.flush() {
             if is_full(&error) {
-                return Err(Error::Full("the disk is full"));
+                return Err(Error::Full(DISK_FULL));
             }
             let why = format!("writing to the log failed ({error})");
             self.commit.fail(&why);

@@ -1,7 +1,7 @@
 //! Putting a cache together.
 
 use std::marker::PhantomData;
-#[cfg(feature = "fjall")]
+#[cfg(any(feature = "disk", feature = "fjall"))]
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,9 +39,12 @@ pub struct Builder<K, V: Slot = Mixed> {
 
 /// Where a tier keeps its entries.
 enum Place {
-    /// In a folder of its own, with this many bytes at most.
+    /// In a folder of its own, with this many bytes at most: a log.
+    #[cfg(feature = "disk")]
+    Log(PathBuf, u64),
+    /// The same, over fjall.
     #[cfg(feature = "fjall")]
-    Folder(PathBuf, u64),
+    Fjall(PathBuf, u64),
     /// In a store the caller made.
     Store(Arc<dyn Store>),
 }
@@ -164,10 +167,16 @@ impl<K: CacheKey, V: Slot> Builder<K, V> {
         let hot = Arc::new(hot);
         let mut lower = Vec::with_capacity(self.stores.len());
         for (tier, place, mode) in self.stores {
+            #[allow(
+                clippy::infallible_destructuring_match,
+                reason = "each engine is a place, and there may be none"
+            )]
             let store = match place {
                 Place::Store(store) => store,
+                #[cfg(feature = "disk")]
+                Place::Log(path, bytes) => open_log(path, bytes, &clock, &spawn).await?,
                 #[cfg(feature = "fjall")]
-                Place::Folder(path, bytes) => open_folder(path, bytes, &clock, &spawn).await?,
+                Place::Fjall(path, bytes) => open_fjall(path, bytes, &clock, &spawn).await?,
             };
             lower.push(Lower::new(tier, store, mode));
         }
@@ -198,11 +207,19 @@ impl<K: CacheKey, V: Slot> Builder<K, V> {
 }
 
 impl<K: CacheKey, V: Storable> Builder<K, V> {
-    /// A tier on the local disk: a folder of its own and how many bytes it may hold.
-    #[cfg(feature = "fjall")]
+    /// A tier on the local disk: a folder of its own, and how many bytes its files may take, at least 1 MiB. The oldest
+    /// entries leave when it is full, and those that were read stay. Written to at once, and synced every second.
+    #[cfg(feature = "disk")]
     pub fn cold(mut self, folder: impl Into<PathBuf>, bytes: u64) -> Self {
         self.codec = Some(codec_of::<V>);
-        self.place(Tier::Cold, Place::Folder(folder.into(), bytes), WriteMode::Through)
+        self.place(Tier::Cold, Place::Log(folder.into(), bytes), WriteMode::Through)
+    }
+
+    /// [`Builder::cold`] over fjall, the engine before: the bytes are those of keys and values.
+    #[cfg(feature = "fjall")]
+    pub fn cold_fjall(mut self, folder: impl Into<PathBuf>, bytes: u64) -> Self {
+        self.codec = Some(codec_of::<V>);
+        self.place(Tier::Cold, Place::Fjall(folder.into(), bytes), WriteMode::Through)
     }
 
     /// A tier in a store of the caller's own.
@@ -213,10 +230,17 @@ impl<K: CacheKey, V: Storable> Builder<K, V> {
 }
 
 impl<K: CacheKey> Builder<K, Mixed> {
-    /// A tier on the local disk: a folder of its own and how many bytes it may hold.
-    #[cfg(feature = "fjall")]
+    /// A tier on the local disk: a folder of its own, and how many bytes its files may take, at least 1 MiB. The oldest
+    /// entries leave when it is full, and those that were read stay. Written to at once, and synced every second.
+    #[cfg(feature = "disk")]
     pub fn cold(self, folder: impl Into<PathBuf>, bytes: u64) -> Self {
-        self.place(Tier::Cold, Place::Folder(folder.into(), bytes), WriteMode::Through)
+        self.place(Tier::Cold, Place::Log(folder.into(), bytes), WriteMode::Through)
+    }
+
+    /// [`Builder::cold`] over fjall, the engine before: the bytes are those of keys and values.
+    #[cfg(feature = "fjall")]
+    pub fn cold_fjall(self, folder: impl Into<PathBuf>, bytes: u64) -> Self {
+        self.place(Tier::Cold, Place::Fjall(folder.into(), bytes), WriteMode::Through)
     }
 
     /// A tier in a store of the caller's own.
@@ -225,9 +249,26 @@ impl<K: CacheKey> Builder<K, Mixed> {
     }
 }
 
-/// The store of a tier on the local disk. Opening may have to scan it, so that happens where blocking is allowed.
+/// The store of a tier on the local disk. Opening may have to read much, so that happens where blocking is allowed.
+#[cfg(feature = "disk")]
+async fn open_log(
+    path: PathBuf,
+    bytes: u64,
+    clock: &Arc<dyn Clock>,
+    spawn: &Arc<dyn Spawn>,
+) -> Result<Arc<dyn Store>> {
+    use terrace_backends::disk::{DiskConfig, DiskStore};
+
+    let config = DiskConfig::cache(path, bytes);
+    let (clock, tasks) = (Arc::clone(clock), Arc::clone(spawn));
+    let opened =
+        terrace_store::spawn::offload(&**spawn, "open", move || DiskStore::open(config, clock, tasks));
+    Ok(Arc::new(opened.await?))
+}
+
+/// The same over fjall.
 #[cfg(feature = "fjall")]
-async fn open_folder(
+async fn open_fjall(
     path: PathBuf,
     bytes: u64,
     clock: &Arc<dyn Clock>,

@@ -11,7 +11,6 @@ use terrace_store::{BoxFuture, Entry, Error, ErrorKind, Key, Namespace, Result, 
 
 use super::DiskStore;
 use super::error::translate;
-use super::list::{Bounds, page_of};
 use super::meta;
 use super::shared::{Shared, delete_of, deleted_of, entry_of, put_of};
 use super::view::View;
@@ -123,16 +122,18 @@ impl Batch for DiskStore {
 
 impl Iterate for DiskStore {
     fn list<'a>(&'a self, list: &'a List, cursor: Option<&'a Cursor>) -> BoxFuture<'a, Result<Page>> {
-        let bounds = match Bounds::of(list, cursor) {
-            Ok(bounds) => bounds,
+        if let Err(error) = self.shared.check_open("list") {
+            return Box::pin(ready(Err(error)));
+        }
+        let way = match self.shared.way(list, cursor) {
+            Ok(way) => way,
             Err(error) => return Box::pin(ready(Err(error))),
         };
-        let (limit, keys_only) = (list.limit.max(1), list.keys_only);
-        let shared = Arc::clone(&self.shared);
-        self.shared.offload("disk list", move || {
-            let found = shared.disk.list(&bounds.range(), limit, shared.clock.wall_ms());
-            page_of(found.map_err(|error| translate("list", error))?, keys_only)
-        })
+        if way.is_short(list) {
+            return Box::pin(ready(self.shared.page(list, &way)));
+        }
+        let (shared, list) = (Arc::clone(&self.shared), list.clone());
+        self.shared.offload("disk list", move || shared.page(&list, &way))
     }
 
     fn count<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<u64>> {
@@ -160,8 +161,8 @@ impl Snapshot for DiskStore {
 
 impl Transact for DiskStore {
     fn begin(&self) -> BoxFuture<'_, Result<Box<dyn Transaction + '_>>> {
-        let open = self.shared.disk.reserve().map_err(|error| translate("begin", error));
-        Box::pin(ready(open.map(|_| Box::new(Optimistic::begin(self)) as Box<dyn Transaction>)))
+        let open = self.shared.check_open("begin");
+        Box::pin(ready(open.map(|()| Box::new(Optimistic::begin(self)) as Box<dyn Transaction>)))
     }
 }
 

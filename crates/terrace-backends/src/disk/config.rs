@@ -1,9 +1,11 @@
 //! How a store over the log is set up.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use terrace_disk::{Compression, Config, Mode, Reads};
+use terrace_envelope::crypt::Keyring;
 use terrace_store::{Durability, Error, ErrorKind, Result};
 
 use crate::url::{Url, refused};
@@ -29,6 +31,9 @@ pub struct DiskConfig {
     pub segment_bytes: Option<u64>,
     /// How many bytes a second compaction may read at most.
     pub compaction_bytes_per_second: u64,
+    /// The keys of an encrypted store: new segments are written with the current one, older ones are read with theirs, and
+    /// those that are not encrypted are read as they are. Not in a URL.
+    pub keys: Option<Arc<Keyring>>,
 }
 
 const COMPRESSIONS: [(&str, Compression); 4] = [
@@ -51,6 +56,7 @@ impl DiskConfig {
             mapped: false,
             segment_bytes: None,
             compaction_bytes_per_second: 64 << 20,
+            keys: None,
         }
     }
 

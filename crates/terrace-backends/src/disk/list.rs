@@ -1,13 +1,103 @@
 //! Listing: the contract's pages from the log's.
+//!
+//! Decision: in the order of the index where any order will do, which needs no sorted view and finds its place at once. But
+//! the index knows no namespaces: one that is a small part of the log is listed in the order of keys, so that its pages
+//! do not cost a look at everybody else's entries.
+//!
+//! A cursor is a byte that says which order it is (for [`Order::Any`] only) and what the log named.
 
-use bytes::Bytes;
-use terrace_disk::{Page as Found, Range};
-use terrace_store::capability::{Cursor, List, Page};
-use terrace_store::{Entry, Key, Result, Version};
+use bytes::{BufMut, Bytes, BytesMut};
+use terrace_disk::{Page as Found, Range, Unordered};
+use terrace_store::capability::{Cursor, List, Order, Page};
+use terrace_store::{Entry, Error, ErrorKind, Key, Result, Version};
 
-use super::shared::entry_of;
+use super::error::translate;
+use super::shared::{Shared, entry_of};
+
+/// A namespace with less than this share of all entries is listed in the order of keys.
+const SHARE: u64 = 16;
+/// Pages of at most so many entries, in the order of the index, are read in place.
+const IN_PLACE: usize = 128;
+/// So many entries are looked at for each that a page may have.
+const LOOKS: usize = 2 * SHARE as usize;
+
+const BY_KEY: u8 = 0;
+const BY_HASH: u8 = 1;
+
+/// How a page is come by.
+pub(super) enum Way {
+    /// In the order of keys; whether the cursor is marked.
+    Sorted(Bounds, bool),
+    /// In the order of the index, behind what a page before named.
+    Hashed(Option<Bytes>),
+}
+
+impl Way {
+    /// Whether the page is read soon enough not to go to a thread that may block.
+    pub(super) fn is_short(&self, list: &List) -> bool {
+        matches!(self, Self::Hashed(_)) && list.limit <= IN_PLACE
+    }
+}
+
+impl Shared {
+    /// How this page is to be come by.
+    ///
+    /// # Errors
+    /// `Corrupt` if the cursor is not one of this store's.
+    pub(super) fn way(&self, list: &List, cursor: Option<&Cursor>) -> Result<Way> {
+        if list.order == Order::Key {
+            return Ok(Way::Sorted(Bounds::of(list, cursor)?, false));
+        }
+        let foreign = || Error::new(ErrorKind::Corrupt, "list").because("the cursor is none of this store");
+        let Some(cursor) = cursor else {
+            let hashed = list.prefix.is_empty() && list.from.is_none() && list.before.is_none();
+            let group = self.groups.known(list.namespace.flat_prefix());
+            let count = group.map_or(0, |group| self.disk.tally(group).count);
+            return Ok(match hashed && count >= self.disk.total().count / SHARE {
+                true => Way::Hashed(None),
+                false => Way::Sorted(Bounds::of(list, None)?, true),
+            });
+        };
+        match cursor.0.first() {
+            Some(&BY_KEY) => Ok(Way::Sorted(Bounds::of(list, Some(&Cursor(cursor.0.slice(1..))))?, true)),
+            Some(&BY_HASH) => Ok(Way::Hashed(Some(cursor.0.slice(1..)))),
+            _ => Err(foreign()),
+        }
+    }
+
+    /// The page.
+    pub(super) fn page(&self, list: &List, way: &Way) -> Result<Page> {
+        let (limit, now) = (list.limit.max(1), self.clock.wall_ms());
+        let (found, mark) = match way {
+            Way::Sorted(bounds, marked) => {
+                (self.disk.list(&bounds.range(), limit, now), marked.then_some(BY_KEY))
+            }
+            Way::Hashed(after) => {
+                let prefix = list.namespace.flat_prefix();
+                let wanted = |flat: &[u8]| flat.strip_prefix(prefix).is_some_and(|bytes| list.covers(bytes));
+                let what = Unordered {
+                    wanted: &wanted,
+                    after: after.as_deref(),
+                    keys_only: list.keys_only,
+                    limit,
+                    steps: limit.saturating_mul(LOOKS),
+                };
+                (self.disk.list_unordered(&what, now), Some(BY_HASH))
+            }
+        };
+        let mut page = page_of(found.map_err(|error| translate("list", error))?, list.keys_only)?;
+        if let (Some(mark), Some(next)) = (mark, &mut page.next) {
+            let mut marked = BytesMut::with_capacity(1 + next.0.len());
+            marked.put_u8(mark);
+            marked.put_slice(&next.0);
+            *next = Cursor(marked.freeze());
+        }
+        Ok(page)
+    }
+}
 
 /// The range of flat keys that a listing covers.
+#[derive(Debug)]
 pub(super) struct Bounds {
     from: Bytes,
     after: bool,

@@ -6,8 +6,9 @@
 //! # Cost
 //! A key that is not there costs no system call, one that is costs one read of the file; a deferred write costs a copy
 //! until it is committed, and reads what it replaces. Listing in the order of keys walks every segment once when it is
-//! first asked for, and keeps four bytes a record from then on; a page then costs a search in each segment. Syncs,
-//! sweeps and listings are moved to a thread that may block.
+//! first asked for, and keeps four bytes a record from then on; a page then costs a search in each segment. Listing in any
+//! order goes by the index and costs a read an entry, unless the namespace has only a small part of all entries. Syncs,
+//! sweeps and listings, but for short pages in any order, are moved to a thread that may block.
 //!
 //! # Durability
 //! With `Interval` and `Never` a write is acknowledged after write(2): a killed process loses nothing. A deferred write
@@ -26,6 +27,7 @@ mod error;
 mod groups;
 mod list;
 mod meta;
+pub mod migrate;
 mod shared;
 mod upkeep;
 mod view;
@@ -43,6 +45,7 @@ use terrace_store::{
 pub use config::DiskConfig;
 use error::translate;
 use shared::Shared;
+pub use terrace_envelope::crypt;
 
 pub(crate) const NAME: &str = "disk";
 
@@ -132,7 +135,7 @@ impl Store for DiskStore {
     }
 
     fn reserve(&self) -> BoxFuture<'_, Result<Version>> {
-        let version = self.shared.disk.reserve();
+        let version = self.shared.disk.reserve(self.shared.clock.wall_ms());
         Box::pin(ready(version.map(Version).map_err(|error| translate("reserve", error))))
     }
 

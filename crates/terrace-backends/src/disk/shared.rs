@@ -62,8 +62,14 @@ impl Shared {
         let folder = OsIo::new(&config.path).map_err(|source| {
             Error::from(source).with("store", NAME).with("folder", config.path.display())
         })?;
-        let (disk, report) = Disk::open(Arc::new(folder), engine, wall_ms)
-            .map_err(|error| translate("open", error).with("folder", config.path.display()))?;
+        super::migrate::refuse_earlier(&config.path)?;
+        let folder = Arc::new(folder);
+        let opened = match &config.keys {
+            None => Disk::open(folder, engine, wall_ms),
+            Some(keys) => Disk::open_encrypted(folder, engine, Arc::clone(keys), wall_ms),
+        };
+        let (disk, report) =
+            opened.map_err(|error| translate("open", error).with("folder", config.path.display()))?;
         let groups = Groups::read(&disk, wall_ms)?;
         let shared = Self {
             disk,
@@ -74,7 +80,7 @@ impl Shared {
             clock,
             tasks: Tasks::new(spawn),
             origin_ms: wall_ms.saturating_sub(now_ms),
-            found: (!report.is_sound()).then(|| report.to_string()),
+            found: (!report.is_sound()).then(|| format!("{}: {report}", config.path.display())),
             closed: AtomicBool::new(false),
         };
         shared.hold_floors();
@@ -135,7 +141,8 @@ impl Shared {
             }
             // A cache may evict at any time, also at once.
             terrace_disk::Written::NotAdmitted => {
-                let version = self.disk.reserve().map_err(|error| translate("put", error))?;
+                let version =
+                    self.disk.reserve(self.clock.wall_ms()).map_err(|error| translate("put", error))?;
                 Written::Stored { version: Version(version), replaced: false }
             }
         })

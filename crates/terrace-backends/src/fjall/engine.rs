@@ -79,6 +79,7 @@ impl Engine {
     pub(super) fn open(config: &FjallConfig, clock: &dyn Clock) -> Result<Self> {
         config.check()?;
         std::fs::create_dir_all(&config.path).map_err(|source| opening(&config.path, source.into()))?;
+        refuse_later(&config.path)?;
         let lock = lock(&config.path)?;
         // Before fjall touches its journal: what it cannot read there, it cuts off.
         let found = mark::read(&config.path).map_err(|error| opening(&config.path, error))?;
@@ -290,6 +291,19 @@ fn journal_advice(folder: &Path) -> String {
          alone",
         journals.join(", ")
     )
+}
+
+/// Nothing is made beside a log, or in the midst of a migration to one: see `disk/migrate.rs`.
+fn refuse_later(path: &Path) -> Result<()> {
+    let is_there = |name: &str| path.join(name).exists();
+    let why = if is_there("terrace-disk") {
+        "it holds a log: open it as `disk`"
+    } else if is_there("fjall.migrated") || (is_there("migration") && !is_there("fjall")) {
+        "its migration to a log did not end: run `terrace disk migrate` again"
+    } else {
+        return Ok(());
+    };
+    Err(opening(path, Error::new(ErrorKind::Config, "open").because(why)))
 }
 
 fn lock(path: &Path) -> Result<File> {

@@ -10,6 +10,8 @@ mod fjall_damage;
 mod fs;
 #[cfg(feature = "memory")]
 mod memory;
+#[cfg(all(feature = "disk", feature = "fjall"))]
+mod migrate;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]

@@ -164,6 +164,13 @@ impl Table {
         self.len -= 1;
     }
 
+    /// The entries whose tag is this one or above, in the order of their tags.
+    pub(crate) fn iter_from(&self, tag: u32) -> impl Iterator<Item = Slot> {
+        let from = self.home(tag).min(self.cells.len());
+        let cells = self.cells.get(from..).unwrap_or_default();
+        cells.iter().map(Cell::load).filter(move |slot| !slot.is_empty() && slot.tag() >= tag)
+    }
+
     /// All entries, in the order of their tags.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Slot> {
         self.cells.iter().map(Cell::load).filter(|slot| !slot.is_empty())
@@ -280,6 +287,9 @@ mod tests {
         let copy = Table::load(table.iter(), table.len());
         check(&copy);
         assert!(copy.iter().eq(table.iter()));
+        for from in (0..1 << 12).map(|n| n << 20) {
+            assert!(table.iter_from(from).eq(table.iter().filter(|slot| slot.tag() >= from)), "{from}");
+        }
     }
 
     #[test]

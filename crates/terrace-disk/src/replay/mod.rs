@@ -167,6 +167,10 @@ impl Shared {
                 }
                 Item::Control(offset, head, control) => {
                     let version = version_of(segment, *offset, head);
+                    if head.version_delta.is_some() {
+                        // Also a mark's, which says how far versions may have been given without a write.
+                        writer.max_version = writer.max_version.max(version);
+                    }
                     self.apply_control(writer, segment.at(*offset), version, head, control);
                 }
                 Item::Damage(damage) => self.apply_damage(writer, *damage, report),

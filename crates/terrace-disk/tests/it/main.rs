@@ -6,3 +6,4 @@ mod folder;
 mod model;
 mod store;
 mod threads;
+mod unordered;

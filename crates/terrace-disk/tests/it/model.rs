@@ -10,7 +10,7 @@ use std::time::Duration;
 use terrace_disk::io::{Io, OsIo};
 use terrace_disk::{
     Condition, Config, Delete, Deleted, Disk, Durability, Mode, OpenReport, Outcome, Put, Range, Reads,
-    Snapshot, Unchanged, Write, Written,
+    Snapshot, Unchanged, Unordered, Write, Written,
 };
 use terrace_envelope::crypt::{Algorithm, Key, Keyring, Secret};
 
@@ -148,7 +148,7 @@ impl World {
                 let near = self.model.floors.get(key).copied().unwrap_or(0).max(1);
                 let certain = self.model.is_certain(key, self.now);
                 Condition::Newer(match if certain { self.rng.below(3) } else { 2 } {
-                    0 => self.disk.reserve().unwrap(),
+                    0 => self.disk.reserve(self.now).unwrap(),
                     1 => near + self.rng.below(3) - 1,
                     _ => self.model.highest + 1 + self.rng.below(100_000),
                 })
@@ -331,7 +331,7 @@ impl World {
         self.disk.clear(group, self.now + HOUR, self.now).unwrap();
         self.model.entries.retain(|_, known| group.is_some_and(|group| known.group != group));
         self.model.cleared_until.get_or_insert(self.now + HOUR);
-        let floor = self.disk.reserve().unwrap() - 1;
+        let floor = self.disk.reserve(self.now).unwrap() - 1;
         for other in [0, 200, 400].into_iter().filter(|other| group.is_none_or(|group| group == *other)) {
             // A key's next version is above what the clear had.
             self.model.group_floors.insert(other, floor);
@@ -356,6 +356,19 @@ impl World {
             let Some(next) = page.next else { break };
             after = Some(next);
         }
+        let wanted = |_: &[u8]| true;
+        let (limit, mut after, mut hashed) =
+            (1 + self.rng.below(300) as usize, None::<bytes::Bytes>, Vec::new());
+        loop {
+            let after_it = after.as_deref();
+            let what = Unordered { wanted: &wanted, after: after_it, keys_only: false, limit, steps: limit };
+            let page = self.disk.list_unordered(&what, self.now).unwrap();
+            hashed.extend(page.entries);
+            let Some(next) = page.next else { break };
+            after = Some(next);
+        }
+        hashed.sort_by(|(a, _), (b, _)| a.cmp(b));
+        assert_eq!(hashed, listed, "both orders have the same");
         if self.cache {
             self.check_cache(&listed);
             return;

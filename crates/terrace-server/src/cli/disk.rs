@@ -1,5 +1,7 @@
 //! `terrace disk`: looking into a log, checking it, making it smaller, copying it.
 
+mod migrate;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use terrace_disk::{Config, Copied, Disk as Log, Durability, Error, restore};
 use super::output;
 use super::progress::Progress;
 use crate::exit::{Exit, Failure};
+pub(crate) use migrate::WITHOUT_FJALL;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,6 +22,7 @@ Examples:
   terrace disk compact /var/lib/log              win back the room of what was overwritten or deleted
   terrace disk backup /var/lib/log /backup/log   a copy that can be opened where it lies
   terrace disk restore /backup/log /var/lib/log  back into an empty folder
+  terrace disk migrate /var/lib/terrace          what fjall, the default before, has written; interrupted, run it again
 
 DIR is the folder of a store `disk:DIR`, which only one process at a time has open: all but `inspect` exit with 6
 while another has. A damaged log is reported, and what can be read of it is kept.";
@@ -41,6 +45,9 @@ pub(super) enum Disk {
     /// Copy a backup into an empty folder
     #[command(after_help = EXAMPLES)]
     Restore(Two),
+    /// Move a data directory of fjall, the engine before, over to a log
+    #[command(after_help = EXAMPLES)]
+    Migrate(migrate::Migrate),
 }
 
 #[derive(Args)]
@@ -71,6 +78,7 @@ impl Disk {
         match self {
             Self::Inspect(one) => inspect(one),
             Self::Verify(one) => verify(one),
+            Self::Migrate(migrate) => migrate.run(),
             Self::Compact(one) => compact(one),
             Self::Backup(two) => {
                 let log = open(&two.from)?;

@@ -15,6 +15,7 @@ mod sim;
 mod stats;
 mod tls;
 
+pub(crate) use disk::WITHOUT_FJALL;
 pub(crate) use replay::MARK as REPLAY_MARK;
 use std::process::ExitCode;
 

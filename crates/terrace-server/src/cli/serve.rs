@@ -51,8 +51,11 @@ pub(super) struct Serve {
     /// The data directory [default: ./terrace-data]
     #[arg(long, value_name = "DIR", help_heading = DATA)]
     dir: Option<String>,
-    /// Keep everything in memory only
-    #[arg(long, help_heading = DATA, conflicts_with_all = ["dir", "hot", "durability", "interval"])]
+    /// What keeps the keys: disk, memory, or fjall, the engine before [default: disk]
+    #[arg(long, value_name = "KIND", help_heading = DATA)]
+    store: Option<String>,
+    /// Keep everything in memory only: --store memory
+    #[arg(long, help_heading = DATA, conflicts_with_all = ["store", "dir", "hot", "durability", "interval"])]
     memory: bool,
     /// Memory for live values in front of the disk; 0 for none [default: 256mib]
     #[arg(long, value_name = "SIZE", help_heading = DATA)]
@@ -135,6 +138,7 @@ impl Serve {
             text("--http-port", "http.port", &self.http_port),
             switch("--no-http", "http.enabled", self.no_http, "false"),
             text("--dir", "store.dir", &self.dir),
+            text("--store", "store.kind", &self.store),
             switch("--memory", "store.kind", self.memory, "memory"),
             text("--hot", "hot.size", &self.hot),
             text("--maxmemory", "store.maxmemory", &self.maxmemory),

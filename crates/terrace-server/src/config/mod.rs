@@ -5,6 +5,7 @@
 //! is an error that suggests the nearest one that exists, since a setting that silently does nothing is worse
 //! than none. Defaults need no file at all.
 
+mod disk;
 mod nearest;
 mod options;
 mod rules;
@@ -21,6 +22,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use terrace_store::Durability;
 
+pub use disk::{Compression, Disk, Mode, Reads};
 pub use options::{Kind, OPTIONS, Opt};
 pub use secret::Secret;
 pub use source::{FILE_VARIABLE, Sources};
@@ -38,6 +40,8 @@ pub struct Config {
     pub http: Http,
     /// Where the keys are kept.
     pub store: Store,
+    /// The log that `store.kind` `disk` keeps them in.
+    pub disk: Disk,
     /// The tier of live values in memory.
     pub hot: Hot,
     /// Who may come in.
@@ -87,11 +91,20 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpAddr, D::Erro
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
-    /// On disk, in a folder.
+    /// On disk, in a folder: Terrace's own log.
     #[default]
+    Disk,
+    /// On disk, in a folder: fjall, the default before, where this build has it.
     Fjall,
     /// In memory only: a restart begins empty.
     Memory,
+}
+
+impl Engine {
+    /// Whether keys outlive the process.
+    pub fn is_on_disk(self) -> bool {
+        self != Self::Memory
+    }
 }
 
 /// Which keys leave when there is no room, by the name that Redis gives it.

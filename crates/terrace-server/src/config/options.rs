@@ -32,7 +32,7 @@ const fn opt(name: &'static str, kind: Kind) -> Opt {
 }
 
 /// All of them. A test compares them with the model.
-pub const OPTIONS: [Opt; 25] = [
+pub const OPTIONS: [Opt; 32] = [
     opt("resp.bind", Kind::Text),
     opt("resp.port", Kind::Number),
     opt("http.enabled", Kind::Switch),
@@ -45,6 +45,13 @@ pub const OPTIONS: [Opt; 25] = [
     opt("store.durability", Kind::Text),
     opt("store.interval", Kind::Text),
     opt("store.group", Kind::Text),
+    opt("disk.mode", Kind::Text),
+    opt("disk.compression", Kind::Text),
+    opt("disk.reads", Kind::Text),
+    opt("disk.segment", Kind::Text),
+    opt("disk.compaction", Kind::Text),
+    opt("disk.key", Kind::Text),
+    opt("disk.old_keys", Kind::Text),
     opt("hot.size", Kind::Text),
     opt("auth.requirepass", Kind::Text),
     opt("auth.requirepass_file", Kind::Text),
@@ -63,7 +70,7 @@ pub const OPTIONS: [Opt; 25] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Auth, Config, Secret, Tls};
+    use crate::config::{Auth, Config, Disk, Secret, Tls};
 
     #[test]
     fn the_document_describes_every_option() {
@@ -81,6 +88,7 @@ mod tests {
         let full = Config {
             auth: Auth { requirepass: Some(Secret::new("x")), requirepass_file: Some("x".into()) },
             tls: Tls { cert: Some("x".into()), key: Some("x".into()) },
+            disk: Disk { key: Some("x".into()), old_keys: Some("x".into()), ..Disk::default() },
             ..Config::default()
         };
         let mut modelled = Vec::new();

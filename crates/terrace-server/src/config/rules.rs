@@ -17,6 +17,7 @@ impl Config {
     /// refused.
     pub(super) fn checked(mut self) -> Result<Self, ConfigError> {
         self.check_ranges()?;
+        self.check_log()?;
         self.check_tls()?;
         self.read_password()?;
         self.check_exposure()?;
@@ -52,7 +53,13 @@ impl Config {
                 "an interval of zero is durability `always`; ask for that".into(),
             );
         }
-        if self.store.kind == Engine::Fjall && self.store.dir.as_os_str().is_empty() {
+        if self.store.kind == Engine::Fjall && !cfg!(feature = "fjall") {
+            return refuse(
+                "store.kind",
+                "is `fjall`, which this build does not have: build it with that feature".into(),
+            );
+        }
+        if self.store.kind.is_on_disk() && self.store.dir.as_os_str().is_empty() {
             return refuse("store.dir", "is empty; name a folder".into());
         }
         if self.http.enabled && self.http.port != 0 && self.http_address() == Some(self.resp_address()) {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::config::{Acknowledge, Config, Engine};
+use crate::config::{Acknowledge, Config, Engine, Mode};
 
 /// The lines for stdout.
 pub(super) fn ready(config: &Config, resp: SocketAddr, http: Option<SocketAddr>) -> String {
@@ -21,13 +21,20 @@ pub(super) fn ready(config: &Config, resp: SocketAddr, http: Option<SocketAddr>)
 fn keys(config: &Config) -> String {
     match config.store.kind {
         Engine::Memory => "keys in memory only, gone after a restart".into(),
-        Engine::Fjall => {
+        kind => {
             let promise = match config.store.durability {
                 Acknowledge::Always | Acknowledge::Group => "synced before they are acknowledged".into(),
                 Acknowledge::Interval => format!("synced every {}", config.store.interval),
                 Acknowledge::Never => "synced when the system likes".into(),
             };
-            format!("keys in {}, {promise}", config.store.dir.display())
+            let engine = match (kind, config.disk.mode, &config.disk.key) {
+                (Engine::Fjall, ..) => " (fjall)",
+                (_, Mode::Cache, Some(_)) => " (a cache, encrypted)",
+                (_, Mode::Cache, None) => " (a cache)",
+                (_, Mode::Store, Some(_)) => " (encrypted)",
+                (_, Mode::Store, None) => "",
+            };
+            format!("keys in {}{engine}, {promise}", config.store.dir.display())
         }
     }
 }
@@ -86,6 +93,19 @@ mod tests {
         ] {
             assert!(said.contains(words), "{said}");
         }
+    }
+
+    #[test]
+    fn what_the_keys_are_kept_in_is_said_where_it_is_not_the_usual() {
+        let said = |kind, mode, key: Option<&str>| {
+            let mut config = Config::default();
+            (config.store.kind, config.disk.mode, config.disk.key) = (kind, mode, key.map(Into::into));
+            keys(&config)
+        };
+        assert_eq!(said(Engine::Disk, Mode::Store, None), "keys in ./terrace-data, synced every 1s");
+        assert!(said(Engine::Fjall, Mode::Store, None).contains("(fjall), synced"));
+        assert!(said(Engine::Disk, Mode::Cache, Some("k")).contains("(a cache, encrypted), synced"));
+        assert!(said(Engine::Memory, Mode::Store, None).contains("memory only"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::seats::Seats;
 use super::stop::Stop;
 use super::tls::Encryption;
 use super::workers::{Dispatch, Workers};
-use crate::config::{Config, Engine};
+use crate::config::Config;
 use crate::exit::Failure;
 use crate::keyspace::Keyspace;
 use crate::resp::connection;
@@ -93,7 +93,7 @@ fn taking_in(
 }
 
 fn settings(config: &Config, address: SocketAddr) -> settings::Config {
-    let on_disk = config.store.kind == Engine::Fjall;
+    let on_disk = config.store.kind.is_on_disk();
     let directory = std::path::absolute(&config.store.dir).unwrap_or_else(|_| config.store.dir.clone());
     settings::Config {
         password: config.auth.requirepass.as_ref().map(|password| password.reveal().to_owned()),

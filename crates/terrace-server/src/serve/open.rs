@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use terrace::backends::fjall::{FjallConfig, FjallStore};
+use terrace::backends::disk::migrate::{State, state};
+use terrace::backends::disk::{DiskConfig, DiskStore};
 use terrace::backends::memory::{Evict, MemoryConfig, MemoryStore};
 use terrace::tiers::{Foundation, Hot, HotConfig, HotTier, Lower, Options, Tier, Tiers, WriteMode};
 use terrace_store::spawn::offload;
 use terrace_store::tokio_runtime::{TokioClock, TokioSpawn};
 use terrace_store::{Clock, Error, ErrorKind, Key, Namespace, Result, Spawn, Store};
 
-use crate::config::{Config, Engine};
+use crate::config::{Config, Engine, Mode};
 use crate::exit::{Exit, Failure};
 use crate::keyspace::{Keyspace, OwnEviction, Policy, hold};
 
@@ -19,14 +20,58 @@ use crate::keyspace::{Keyspace, OwnEviction, Policy, hold};
 /// # Errors
 /// Each with the exit code that says whose turn it is.
 pub(super) async fn keyspace(config: &Config) -> Result<Arc<Keyspace>, Failure> {
-    open(config).await.map_err(|error| explain(config, &error))
+    let log = prepare(config)?;
+    open(config, log).await.map_err(|error| explain(config, &error))
 }
 
-async fn open(config: &Config) -> Result<Arc<Keyspace>> {
+/// Looks at the folder before anything is opened in it, and reads the keys of an encrypted log.
+fn prepare(config: &Config) -> Result<DiskConfig, Failure> {
+    let folder = &config.store.dir;
+    if config.store.kind.is_on_disk() && folder.join(crate::cli::REPLAY_MARK).exists() {
+        let words = format!(
+            "the data directory {} cannot be used: it belongs to `terrace replay`; choose another with --dir",
+            folder.display()
+        );
+        return Err(Failure::new(Exit::Directory, words));
+    }
+    match config.store.kind {
+        Engine::Disk => refuse_earlier(folder)?,
+        Engine::Fjall if folder.join("terrace-disk").exists() => {
+            let words = format!(
+                "the data directory {} holds a log, not a store of fjall: leave out `--store fjall` (store.kind)",
+                folder.display()
+            );
+            return Err(Failure::new(Exit::Directory, words));
+        }
+        _ => {}
+    }
+    Ok(config.log()?)
+}
+
+/// A folder of the engine before is no folder of the log.
+fn refuse_earlier(folder: &std::path::Path) -> Result<(), Failure> {
+    let shown = folder.display();
+    let words = match state(folder) {
+        State::Nothing => return Ok(()),
+        State::Needed => format!(
+            "the data directory {shown} was written by fjall, which was the default before: \
+             `terrace disk migrate {shown}` moves it over; `--store fjall` goes on with it as it is{}",
+            crate::cli::WITHOUT_FJALL
+        ),
+        State::Interrupted => format!(
+            "the data directory {shown} was being moved over from fjall, and that did not end: \
+             `terrace disk migrate {shown}` goes on where it stopped{}",
+            crate::cli::WITHOUT_FJALL
+        ),
+    };
+    Err(Failure::new(Exit::Directory, words))
+}
+
+async fn open(config: &Config, log: DiskConfig) -> Result<Arc<Keyspace>> {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::current()?);
     let spawn: Arc<dyn Spawn> = Arc::new(TokioSpawn::current()?);
     let base = Foundation::new(Arc::clone(&clock), Options::default());
-    let Authority { tier, store, own_eviction } = authority(config, &clock, &spawn).await?;
+    let Authority { tier, store, own_eviction } = authority(config, log, &clock, &spawn).await?;
     let hot = hot(config, &base)?;
     let erased = hot.clone().map(|hot| hot as Arc<dyn Hot>);
     let lower = vec![Lower::new(tier, store, WriteMode::Through)];
@@ -46,26 +91,26 @@ struct Authority {
     own_eviction: Option<Box<dyn OwnEviction>>,
 }
 
-async fn authority(config: &Config, clock: &Arc<dyn Clock>, spawn: &Arc<dyn Spawn>) -> Result<Authority> {
+async fn authority(
+    config: &Config,
+    log: DiskConfig,
+    clock: &Arc<dyn Clock>,
+    spawn: &Arc<dyn Spawn>,
+) -> Result<Authority> {
     match config.store.kind {
-        Engine::Fjall => {
-            let fjall = FjallConfig {
-                durability: config.durability(),
-                capacity: config.capacity(),
-                ..FjallConfig::new(&config.store.dir)
-            };
-            if config.store.dir.join(crate::cli::REPLAY_MARK).exists() {
-                return Err(Error::new(ErrorKind::Denied, "open")
-                    .because("this folder belongs to `terrace replay`; choose another with --dir"));
-            }
+        Engine::Disk => {
             let (clock, spawn_too) = (Arc::clone(clock), Arc::clone(spawn));
             // Opening reads what is there, which may take a while.
             let opened = offload(&**spawn, "open", move || {
-                make_private(&fjall.path)?;
-                FjallStore::open(fjall, clock, spawn_too)
+                make_private(&log.path)?;
+                DiskStore::open(log, clock, spawn_too)
             });
-            Ok(Authority { tier: Tier::Durable, store: Arc::new(opened.await?), own_eviction: None })
+            let store = Arc::new(opened.await?);
+            let is_cache = config.disk.mode == Mode::Cache;
+            let own_eviction = is_cache.then(|| Box::new(Cache(Arc::clone(&store))) as _);
+            Ok(Authority { tier: Tier::Durable, store, own_eviction })
         }
+        Engine::Fjall => fjall(config, clock, spawn).await,
         Engine::Memory => {
             let memory = MemoryConfig { capacity: config.capacity(), ..MemoryConfig::default() };
             let store = Arc::new(MemoryStore::open(memory, Arc::clone(clock))?);
@@ -73,6 +118,47 @@ async fn authority(config: &Config, clock: &Arc<dyn Clock>, spawn: &Arc<dyn Spaw
             let own_eviction = config.capacity().is_some().then(|| Box::new(Memory(Arc::clone(&store))) as _);
             Ok(Authority { tier: Tier::Warm, store, own_eviction })
         }
+    }
+}
+
+#[cfg(feature = "fjall")]
+async fn fjall(config: &Config, clock: &Arc<dyn Clock>, spawn: &Arc<dyn Spawn>) -> Result<Authority> {
+    use terrace::backends::fjall::{FjallConfig, FjallStore};
+
+    let fjall = FjallConfig {
+        durability: config.durability(),
+        capacity: config.capacity(),
+        ..FjallConfig::new(&config.store.dir)
+    };
+    let (clock, spawn_too) = (Arc::clone(clock), Arc::clone(spawn));
+    let opened = offload(&**spawn, "open", move || {
+        make_private(&fjall.path)?;
+        FjallStore::open(fjall, clock, spawn_too)
+    });
+    Ok(Authority { tier: Tier::Durable, store: Arc::new(opened.await?), own_eviction: None })
+}
+
+#[cfg(not(feature = "fjall"))]
+async fn fjall(_: &Config, _: &Arc<dyn Clock>, _: &Arc<dyn Spawn>) -> Result<Authority> {
+    Err(Error::new(ErrorKind::NotSupported, "open")
+        .because("this build has no fjall; build it with that feature"))
+}
+
+/// A log that is a cache lets go of its oldest segments, whatever keys they hold.
+struct Cache(Arc<DiskStore>);
+
+impl OwnEviction for Cache {
+    fn follow(&self, policy: Policy) -> Result<()> {
+        // Each keyspace begins with the policy that it is given right after.
+        match policy {
+            Policy::AllKeysLfu => Ok(()),
+            _ => Err(Error::new(ErrorKind::NotSupported, "evict")
+                .because("any key may leave a cache on disk (disk.mode): its policy is allkeys-lfu")),
+        }
+    }
+
+    fn evicted(&self) -> u64 {
+        self.0.stats().evicted
     }
 }
 

@@ -74,8 +74,16 @@ fn replies_are_those_of_redis() {
     // Without a hot tier every read comes from the store that decides.
     compare_all(&redis, Setup { hot: 0, ..Setup::default() }, SEQUENCES..SEQUENCES * 5 / 4);
     let folder = tempfile::tempdir().unwrap();
-    let store = format!("fjall:{}", folder.path().display());
-    compare_all(&redis, Setup { store, ..Setup::default() }, SEQUENCES * 5 / 4..SEQUENCES * 3 / 2);
+    let on = |engine: &str| format!("{engine}:{}", folder.path().join(engine).display());
+    compare_all(
+        &redis,
+        Setup { store: on("disk"), ..Setup::default() },
+        SEQUENCES * 5 / 4..SEQUENCES * 3 / 2,
+    );
+    let bare = Setup { store: on("disk") + "?segment_bytes=65536", hot: 0, ..Setup::default() };
+    compare_all(&redis, bare, SEQUENCES * 3 / 2..SEQUENCES * 13 / 8);
+    let before = Setup { store: on("fjall"), ..Setup::default() };
+    compare_all(&redis, before, SEQUENCES * 13 / 8..SEQUENCES * 7 / 4);
 }
 
 fn compare_all(redis: &Redis, setup: Setup, indices: std::ops::Range<u64>) {

@@ -3,7 +3,10 @@
 use crate::world::{Client, Ours, Setup};
 
 fn start(policy: &str, hot: u64) -> (Ours, Client) {
-    let store = "memory:?capacity=2000000".to_owned();
+    start_on("memory:?capacity=2000000".to_owned(), policy, hot)
+}
+
+fn start_on(store: String, policy: &str, hot: u64) -> (Ours, Client) {
     let ours = Ours::start(Setup { store, hot, ..Setup::default() });
     let mut client = Client::connect(ours.address);
     assert_eq!(client.text(&format!("CONFIG SET maxmemory-policy {policy}")), "OK");
@@ -56,6 +59,39 @@ fn by_default_keys_with_a_lifetime_make_room() {
         });
         assert_eq!(client.call(&["SET", "another", &value]).text(), "OK");
     }
+}
+
+#[test]
+fn a_full_log_makes_room_by_the_policy_and_compaction_wins_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = "capacity=2000000&segment_bytes=262144&compression=none";
+    let store = format!("disk:{}?{options}", folder.path().display());
+    let (ours, mut client) = start_on(store.clone(), "volatile-lfu", 100_000);
+    assert_eq!(fill(&mut client, "for ever", 500, None), 0);
+    assert_eq!(fill(&mut client, "for a while", 5000, Some("10000")), 0);
+    assert_eq!(count(&mut client, "for ever"), 500);
+    let left = count(&mut client, "for a while");
+    assert!((500..1600).contains(&left), "{left}");
+    assert!(ours.server.keyspace.evicted() as usize == 5000 - left);
+    assert!(fill(&mut client, "more for ever", 3000, None) > 0);
+    assert_eq!((count(&mut client, "for a while"), count(&mut client, "for ever")), (0, 500));
+    assert_eq!(client.call(&["SET", "another", &"v".repeat(1000)]).text(), OOM);
+    assert_eq!(client.text("CONFIG SET maxmemory-policy allkeys-lfu"), "OK");
+    assert_eq!(fill(&mut client, "any", 3000, None), 0);
+    let begun = std::time::Instant::now();
+    let bytes = || -> u64 {
+        std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|file| file.unwrap().metadata().map_or(0, |about| about.len()))
+            .sum()
+    };
+    while bytes() > 6_000_000 {
+        assert!(begun.elapsed().as_secs() < 60, "{} bytes of files", bytes());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    drop((client, ours));
+    let (_ours, mut client) = start_on(store, "allkeys-lfu", 0);
+    assert!(client.run("DBSIZE").integer().is_some_and(|keys| (1000..2000).contains(&keys)));
 }
 
 #[test]

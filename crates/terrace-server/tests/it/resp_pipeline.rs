@@ -7,7 +7,7 @@ use crate::world::{Client, Ours, Setup, encode};
 /// One with a disk, where SETs that follow each other are one write, and one without; each with two threads.
 fn servers() -> [(Ours, TempDir); 2] {
     let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    let disk = format!("fjall:{}", folders[0].path().join("data").display());
+    let disk = format!("disk:{}", folders[0].path().join("data").display());
     let stores = [disk, "memory:".to_owned()];
     let mut started =
         stores.map(|store| Some(Ours::start(Setup { store, threads: 2, ..Setup::default() }))).into_iter();

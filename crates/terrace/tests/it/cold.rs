@@ -34,18 +34,47 @@ async fn a_folder_in_use_is_refused_in_words() {
     Cache::<u64, u64>::builder("n").cold(folder.path(), 1.gib()).build().await.unwrap();
 }
 
+/// 1000 bytes that no compression makes fewer.
+fn noise(seed: u64) -> Vec<u8> {
+    let mut state = seed + 1;
+    let mut next = || {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        (state >> 56) as u8
+    };
+    (0..1000).map(|_| next()).collect()
+}
+
+#[cfg(feature = "fjall")]
+#[tokio::test]
+async fn the_engine_before_can_be_chosen_and_its_folder_is_not_taken_for_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Cache::<u64, String>::builder("n").hot(1.mib()).cold_fjall(folder.path(), 1.gib()).build();
+    let cache = open().await.unwrap();
+    cache.put(1u64, "one".to_owned()).await.unwrap();
+    cache.close().await.unwrap();
+    drop(cache);
+    let refused =
+        Cache::<u64, String>::builder("n").cold(folder.path(), 1.gib()).build().await.err().unwrap();
+    let said = refused.to_string();
+    assert!(said.contains("fjall") && said.contains("terrace disk migrate"), "{said}");
+    assert_eq!(open().await.unwrap().get(&1).await.unwrap().as_deref(), Some("one"));
+}
+
+#[tokio::test]
+async fn a_disk_tier_too_small_to_be_one_is_refused_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = Cache::<u64, u64>::builder("n").cold(folder.path(), 64.kib()).build().await.err().unwrap();
+    assert!(refused.to_string().contains("1 MiB"), "{refused}");
+}
+
 #[tokio::test]
 async fn a_full_disk_tier_makes_room_and_keeps_what_is_in_use() {
     let folder = tempfile::tempdir().unwrap();
     let cache =
         Cache::<u64, Vec<u8>>::builder("n").hot(64.kib()).cold(folder.path(), 1.mib()).build().await.unwrap();
     for n in 0..4_000u64 {
-        cache.put(n, vec![n as u8; 1000]).await.unwrap();
-        assert_eq!(
-            cache.get(&0).await.unwrap().as_deref(),
-            Some(&[0u8; 1000][..]),
-            "key 0 is always in use ({n})"
-        );
+        cache.put(n, noise(n)).await.unwrap();
+        assert_eq!(cache.get(&0).await.unwrap(), Some(noise(0)), "key 0 is always in use ({n})");
     }
     let mut kept = 0;
     for n in 0..4_000u64 {

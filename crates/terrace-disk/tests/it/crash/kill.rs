@@ -121,6 +121,7 @@ fn child() {
     let begin_ms = budget::of("TERRACE_CHILD_CLOCK", BEGIN_MS);
     let io = Arc::new(Tight { io: OsIo::new(folder).expect("the folder"), made: AtomicU64::new(0) });
     let store = Store::open(io, options(number), begin_ms).expect("it opens");
+    store.announce(begin_ms);
     let actions = budget::of("TERRACE_CHILD_ACTIONS", u64::MAX);
     std::thread::scope(|scope| {
         for thread in 0..THREADS {

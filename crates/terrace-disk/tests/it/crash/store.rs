@@ -140,6 +140,11 @@ impl Store {
         Ok(Self { disk, report, pinned: Mutex::default() })
     }
 
+    /// Has the log announce that versions will be given without a write. It may refuse for want of room.
+    pub(crate) fn announce(&self, now_ms: u64) {
+        let _ = self.disk.reserve(now_ms);
+    }
+
     pub(crate) fn close(self) -> Result<(), String> {
         self.pins().clear();
         self.disk.close().map_err(|error| error.to_string())

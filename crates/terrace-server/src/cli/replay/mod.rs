@@ -52,8 +52,8 @@ pub(super) struct Replay {
     /// Memory for live values [default: 64mib]
     #[arg(long, value_name = "SIZE")]
     hot: Option<Size>,
-    /// Room on the disk, 0 for no disk: bytes of keys and values, to which the engine adds its own, so that the
-    /// folder may be larger; how large it became is told in the end [default: 1gib]
+    /// Room on the disk, 0 for no disk: bytes of the log's files, below 1mib of its records; how large the folder became is told
+    /// in the end [default: 1gib]
     #[arg(long, value_name = "SIZE")]
     cold: Option<Size>,
     /// The folder on the disk; without it a new one that is removed in the end

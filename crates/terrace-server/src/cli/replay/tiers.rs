@@ -5,15 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use terrace::backends::fjall::{FjallConfig, FjallStore};
+use terrace::backends::disk::{DiskConfig, DiskStore};
 use terrace::tiers::WriteMode;
 use terrace::{Cache, Tier};
 use terrace_store::spawn::offload;
 use terrace_store::tokio_runtime::{TokioClock, TokioSpawn};
 use terrace_store::{Clock, Durability, Spawn, Store};
+#[cfg(not(feature = "fjall"))]
+use terrace_store::{Error, ErrorKind};
 
 use crate::config::units::Size;
-use crate::config::{Config, Engine};
+use crate::config::{Config, Disk, Engine};
 
 /// Memory, and perhaps a disk beneath it.
 pub(super) struct Tiers {
@@ -24,10 +26,15 @@ pub(super) struct Tiers {
 
 /// The disk.
 pub(super) struct Cold {
-    /// Bytes of keys and values; `None` sets no limit.
+    /// Bytes of its files, or with fjall of keys and values; `None` sets no limit.
     pub(super) capacity: Option<u64>,
     durability: Durability,
+    /// The log; `None` for fjall.
+    log: Option<DiskConfig>,
 }
+
+/// A log that is a cache has at least so many bytes.
+const LEAST: u64 = 1 << 20;
 
 impl Default for Tiers {
     fn default() -> Self {
@@ -37,7 +44,58 @@ impl Default for Tiers {
 
 impl Cold {
     fn of(bytes: u64) -> Self {
-        Self { capacity: Some(bytes), durability: FjallConfig::new("").durability }
+        let log = DiskConfig::new("");
+        Self { capacity: Some(bytes), durability: log.durability, log: Some(log) }
+    }
+
+    fn of_server(config: &Config) -> Self {
+        // What a replay writes is nobody's secret.
+        let disk = Disk { key: None, old_keys: None, ..config.disk.clone() };
+        let log = Config { disk, ..config.clone() }.log().ok().filter(|_| config.store.kind == Engine::Disk);
+        Self { capacity: config.capacity(), durability: config.durability(), log }
+    }
+
+    /// The store, in this folder.
+    async fn open(&self, folder: &Path) -> terrace::Result<Arc<dyn Store>> {
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::current()?);
+        let spawn: Arc<dyn Spawn> = Arc::new(TokioSpawn::current()?);
+        let Some(log) = &self.log else { return self.open_fjall(folder, clock, spawn).await };
+        let config = DiskConfig {
+            path: folder.to_owned(),
+            capacity: self.capacity,
+            // What is too little for it makes room key by key.
+            cache: self.capacity.is_some_and(|bytes| bytes >= LEAST),
+            durability: self.durability,
+            ..log.clone()
+        };
+        let tasks = Arc::clone(&spawn);
+        // Opening reads what is there, which may take a while.
+        Ok(Arc::new(offload(&*spawn, "open", move || DiskStore::open(config, clock, tasks)).await?))
+    }
+
+    #[cfg(feature = "fjall")]
+    async fn open_fjall(
+        &self,
+        folder: &Path,
+        clock: Arc<dyn Clock>,
+        spawn: Arc<dyn Spawn>,
+    ) -> terrace::Result<Arc<dyn Store>> {
+        use terrace::backends::fjall::{FjallConfig, FjallStore};
+
+        let (capacity, durability) = (self.capacity, self.durability);
+        let config = FjallConfig { capacity, durability, ..FjallConfig::new(folder) };
+        let tasks = Arc::clone(&spawn);
+        Ok(Arc::new(offload(&*spawn, "open", move || FjallStore::open(config, clock, tasks)).await?))
+    }
+
+    #[cfg(not(feature = "fjall"))]
+    async fn open_fjall(
+        &self,
+        _: &Path,
+        _: Arc<dyn Clock>,
+        _: Arc<dyn Spawn>,
+    ) -> terrace::Result<Arc<dyn Store>> {
+        Err(Error::new(ErrorKind::NotSupported, "open").because("this build has no fjall"))
     }
 }
 
@@ -46,10 +104,9 @@ impl Tiers {
     pub(super) fn of_server(config: &Config) -> Self {
         match config.store.kind {
             Engine::Memory => Self { hot: config.capacity().unwrap_or(u64::MAX), cold: None },
-            Engine::Fjall => Self {
-                hot: config.hot.size.0,
-                cold: Some(Cold { capacity: config.capacity(), durability: config.durability() }),
-            },
+            Engine::Disk | Engine::Fjall => {
+                Self { hot: config.hot.size.0, cold: Some(Cold::of_server(config)) }
+            }
         }
     }
 
@@ -72,17 +129,7 @@ impl Tiers {
     pub(super) async fn open(&self, folder: &Path) -> terrace::Result<Cache<u64, Bytes>> {
         let mut builder = Cache::<u64, Bytes>::builder("replay").hot(self.hot);
         if let Some(cold) = &self.cold {
-            let clock: Arc<dyn Clock> = Arc::new(TokioClock::current()?);
-            let spawn: Arc<dyn Spawn> = Arc::new(TokioSpawn::current()?);
-            let config = FjallConfig {
-                capacity: cold.capacity,
-                durability: cold.durability,
-                ..FjallConfig::new(folder)
-            };
-            let tasks = Arc::clone(&spawn);
-            // Opening reads what is there, which may take a while.
-            let store = offload(&*spawn, "open", move || FjallStore::open(config, clock, tasks)).await?;
-            builder = builder.store(Tier::Cold, Arc::new(store) as Arc<dyn Store>, WriteMode::Through);
+            builder = builder.store(Tier::Cold, cold.open(folder).await?, WriteMode::Through);
         }
         builder.build().await
     }
@@ -128,6 +175,18 @@ mod tests {
         assert_eq!(tiers(text, None, None), "hot 3mib, no disk");
         assert_eq!(tiers(text, None, Some(1024)), "hot 3mib, cold 1kib");
         assert_eq!(tiers("[store]\nkind = \"memory\"", None, None), "hot without limit, no disk");
+    }
+
+    #[test]
+    fn the_engine_of_the_server_and_its_options_are_the_replays() {
+        let mut config = Config::default();
+        config.disk.compression = crate::config::Compression::Zstd;
+        config.disk.key = Some("1=file:/no/such".into());
+        let log = |config: &Config| Tiers::of_server(config).cold.and_then(|cold| cold.log);
+        let of_disk = log(&config).unwrap();
+        assert_eq!((of_disk.compression, of_disk.keys.is_none()), ("zstd", true));
+        config.store.kind = Engine::Fjall;
+        assert!(log(&config).is_none());
     }
 
     #[test]

@@ -5,13 +5,16 @@ use super::*;
 
 const KEYS: usize = 300;
 
+/// The engine before the log.
+const FJALL: [&str; 2] = ["--store", "fjall"];
+
 fn value(number: usize) -> String {
     format!("value:{number}:").repeat(20)
 }
 
 /// A folder with some keys, closed in good order.
-fn written(data: &Path) {
-    let server = Server::on(data, &[]);
+fn written(data: &Path, args: &[&str]) {
+    let server = Server::on(data, args);
     let mut client = server.client();
     for number in 0..KEYS {
         let key = format!("key:{number}");
@@ -48,19 +51,10 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Starts a server on damaged data and asks for everything.
-fn survives(data: &Path, what: &str) {
+fn survives(data: &Path, args: &[&str], what: &str) {
     let dir = data.to_str().unwrap();
-    match Server::try_of(&mut terrace(&[
-        "serve",
-        "--port",
-        "0",
-        "--http-port",
-        "0",
-        "--hot",
-        "0",
-        "--dir",
-        dir,
-    ])) {
+    let serve = ["serve", "--port", "0", "--http-port", "0", "--hot", "0", "--dir", dir];
+    match Server::try_of(terrace(&serve).args(args)) {
         Err((status, said)) => {
             let code = status.code();
             assert!(matches!(code, Some(5 | 7 | 8)), "{what}: {code:?} {said}");
@@ -83,8 +77,14 @@ fn survives(data: &Path, what: &str) {
 
 #[test]
 fn files_that_were_cut_or_changed_are_noticed() {
+    for args in [&[][..], &FJALL] {
+        damage_each(args);
+    }
+}
+
+fn damage_each(args: &[&str]) {
     let (outer, whole) = folder();
-    written(&whole);
+    written(&whole, args);
     for (turn, file) in files(&whole).into_iter().enumerate() {
         let name = file.strip_prefix(&whole).unwrap().to_path_buf();
         let bytes = std::fs::read(&file).unwrap();
@@ -99,23 +99,44 @@ fn files_that_were_cut_or_changed_are_noticed() {
             let data = outer.path().join(format!("{turn}-{}", how.replace(' ', "-")));
             copy(&whole, &data);
             std::fs::write(data.join(&name), damaged).unwrap();
-            survives(&data, &format!("{} {how}", name.display()));
+            survives(&data, args, &format!("{} {how}", name.display()));
             std::fs::remove_dir_all(&data).unwrap();
         }
     }
 }
 
 #[test]
+fn a_log_cut_after_a_stop_is_told_of_on_stderr_and_in_the_health() {
+    let (_outer, data) = folder();
+    written(&data, &[]);
+    let segment = data.join("00000001.seg");
+    let bytes = std::fs::read(&segment).unwrap();
+    std::fs::write(&segment, &bytes[..bytes.len() / 2]).unwrap();
+    let server = Server::on(&data, &[]);
+    let ready = server.get("/readyz");
+    assert!(ready.contains("200 OK") && ready.contains("degraded"), "{ready}");
+    for word in [data.to_str().unwrap(), "segment 1 is damaged from byte"] {
+        assert!(ready.contains(word) && server.get("/v1/stats").contains(word), "{word}: {ready}");
+    }
+    assert_eq!(server.ask(&[b"GET", b"key:0"]), value(0), "what precedes the damage is served");
+    assert_eq!(server.ask(&[b"SET", b"key:0", b"new"]), "+OK");
+    let (code, said) = server.stop();
+    assert_eq!(code, Some(0));
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("degraded")).collect();
+    assert!(lines.len() == 1 && lines[0].contains(data.to_str().unwrap()), "{said}");
+}
+
+#[test]
 fn a_journal_cut_after_a_stop_is_told_of_on_stderr_and_in_the_health() {
     let (_outer, data) = folder();
-    written(&data);
+    written(&data, &FJALL);
     let journal =
         files(&data).into_iter().find(|file| file.extension().is_some_and(|ending| ending == "jnl"));
     let journal = journal.expect("a journal");
     let bytes = std::fs::read(&journal).unwrap();
     let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
     std::fs::write(&journal, &bytes[..end / 2]).unwrap();
-    let server = Server::on(&data, &[]);
+    let server = Server::on(&data, &FJALL);
     let ready = server.get("/readyz");
     assert!(ready.contains("200 OK") && ready.contains("degraded"), "{ready}");
     let found = server.ask(&[b"DBSIZE"]);
@@ -128,13 +149,13 @@ fn a_journal_cut_after_a_stop_is_told_of_on_stderr_and_in_the_health() {
     let lines: Vec<&str> = said.lines().filter(|line| line.contains("degraded")).collect();
     assert_eq!(lines.len(), 1, "{said}");
     assert!(lines[0].contains(data.to_str().unwrap()) && lines[0].contains("versions before"), "{said}");
-    assert!(!Server::on(&data, &[]).stop().1.contains("degraded"));
+    assert!(!Server::on(&data, &FJALL).stop().1.contains("degraded"));
 }
 
 #[test]
 fn a_damaged_journal_refuses_the_start_and_says_what_to_do() {
     let (_outer, data) = folder();
-    written(&data);
+    written(&data, &FJALL);
     let journal =
         files(&data).into_iter().find(|file| file.extension().is_some_and(|ending| ending == "jnl"));
     let journal = journal.expect("a journal");
@@ -144,5 +165,5 @@ fn a_damaged_journal_refuses_the_start_and_says_what_to_do() {
     std::fs::write(&journal, bytes).unwrap();
     let dir = data.to_str().unwrap();
     let words = [journal.to_str().unwrap(), "restore", "move the journal away", "loses"];
-    fails(&["serve", "--port", "0", "--http-port", "0", "--dir", dir], 8, &words);
+    fails(&["serve", "--port", "0", "--http-port", "0", "--store", "fjall", "--dir", dir], 8, &words);
 }

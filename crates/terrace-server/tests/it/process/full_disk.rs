@@ -43,16 +43,8 @@ fn key(number: usize) -> String {
     format!("key:{number}")
 }
 
-/// 32 KiB that no compression makes smaller.
 fn value(number: usize) -> Vec<u8> {
-    let mut state = number as u64 + 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    (0..4096).flat_map(|_| next()).collect()
+    noise(number, 32 << 10)
 }
 
 fn all_there(server: &Server, acknowledged: usize) {
@@ -66,12 +58,38 @@ fn all_there(server: &Server, acknowledged: usize) {
 }
 
 #[test]
-fn a_disk_that_fills_up_refuses_writes_and_loses_nothing() {
+fn a_disk_that_fills_up_refuses_writes_and_takes_them_again_when_there_is_room() {
+    let Some(mount) = Mount::new("size=160m") else {
+        return eprintln!("skipped: no file system can be mounted here");
+    };
+    let data = mount.path().join("data");
+    let server =
+        Server::on(&data, &["--hot", "1mib", "--maxmemory", "1gib", "--maxmemory-policy", "allkeys-lfu"]);
+    let (acknowledged, refusal) = fill(&server);
+    assert!(acknowledged > 100, "{acknowledged}");
+    assert!(refusal.starts_with("-OOM the disk is full"), "{refusal}");
+    assert_eq!(server.ask(&[b"PING"]), "+PONG");
+    all_there(&server, acknowledged);
+    assert!(server.ask(&[b"INFO", b"stats"]).contains("evicted_keys:0"), "nothing is evicted in vain");
+    eventually("the refusal is in the health", || server.get("/readyz").contains("puts are refused"));
+    assert_eq!(server.ask(&[b"DEL", key(acknowledged - 1).as_bytes()]), ":1", "deletes are still taken");
+    let more = Command::new("mount").args(["-o", "remount,size=512m"]).arg(mount.path()).output();
+    assert!(more.is_ok_and(|output| output.status.success()));
+    assert_eq!(server.ask(&[b"SET", b"again", b"there is room"]), "+OK");
+    let (code, said) = server.stop();
+    assert!(code == Some(0) && !said.contains("panicked"), "{said}");
+    let server = Server::on(&data, &["--hot", "1mib"]);
+    all_there(&server, acknowledged - 1);
+    assert_eq!(server.ask(&[b"GET", b"again"]), "there is room");
+}
+
+#[test]
+fn a_disk_that_fills_up_under_fjall_refuses_writes_and_loses_nothing() {
     let Some(mount) = Mount::new("size=96m") else {
         return eprintln!("skipped: no file system can be mounted here");
     };
     let data = mount.path().join("data");
-    let mut server = Server::on(&data, &["--hot", "1mib"]);
+    let mut server = Server::on(&data, &["--hot", "1mib", "--store", "fjall"]);
     let (acknowledged, refusal) = fill(&server);
     assert!(acknowledged > 100, "{acknowledged}");
     // Which of the two depends on where in its work the engine met the end of the disk.
@@ -93,17 +111,34 @@ fn a_disk_that_fills_up_refuses_writes_and_loses_nothing() {
 
     let more = Command::new("mount").args(["-o", "remount,size=512m"]).arg(mount.path()).output();
     assert!(more.is_ok_and(|output| output.status.success()));
-    let server = Server::on(&data, &["--hot", "1mib"]);
+    let server = Server::on(&data, &["--hot", "1mib", "--store", "fjall"]);
     all_there(&server, acknowledged);
     assert_eq!(server.ask(&[b"SET", b"again", b"there is room"]), "+OK");
 }
 
 #[test]
-fn a_disk_without_room_to_begin_with_is_refused() {
+fn a_disk_without_room_to_begin_with_is_told_of_and_refuses_writes() {
     let (_outer, data) = folder();
     let mut command = Command::new("prlimit");
     command.arg("--fsize=100000").arg(env!("CARGO_BIN_EXE_terrace"));
     command.args(["serve", "--port", "0", "--http-port", "0", "--dir"]).arg(&data);
+    if Command::new("prlimit").arg("--version").output().is_err() {
+        return eprintln!("skipped: there is no prlimit here");
+    }
+    let server = Server::of(&mut command);
+    assert!(server.ask(&[b"SET", b"k", b"v"]).starts_with("-OOM the disk is full"));
+    assert_eq!(server.ask(&[b"GET", b"k"]), "nil");
+    assert!(server.get("/readyz").contains("puts are refused"));
+    let (_, said) = server.stop();
+    assert!(said.contains("the durable store is degraded") && !said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn a_disk_without_room_for_fjall_to_begin_with_is_refused() {
+    let (_outer, data) = folder();
+    let mut command = Command::new("prlimit");
+    command.arg("--fsize=100000").arg(env!("CARGO_BIN_EXE_terrace"));
+    command.args(["serve", "--port", "0", "--http-port", "0", "--store", "fjall", "--dir"]).arg(&data);
     let Ok(output) = command.output() else {
         return eprintln!("skipped: there is no prlimit here");
     };

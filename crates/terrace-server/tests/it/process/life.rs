@@ -190,10 +190,9 @@ fn eviction_keeps_within_the_limit_in_memory_and_on_disk() {
         let server =
             Server::start(&[place, &["--maxmemory", "1mib", "--maxmemory-policy", "allkeys-lfu"]].concat());
         let mut client = server.client();
-        let value = [b'x'; 1000];
         for number in 0..3000 {
             let key = format!("key:{number}");
-            assert_eq!(client.ask(&[b"SET", key.as_bytes(), &value]), "+OK");
+            assert_eq!(client.ask(&[b"SET", key.as_bytes(), &noise(number, 1000)]), "+OK");
         }
         let keys: usize = client.ask(&[b"DBSIZE"]).trim_start_matches(':').parse().unwrap();
         assert!((100..=1048).contains(&keys), "{place:?}: {keys} keys of 1000 bytes are kept in 1 MiB");
@@ -204,7 +203,7 @@ fn eviction_keeps_within_the_limit_in_memory_and_on_disk() {
         let mut client = server.client();
         let refusals = (0..3000).filter(|number| {
             let key = format!("other:{number}");
-            client.ask(&[b"SET", key.as_bytes(), &value]).starts_with("-OOM")
+            client.ask(&[b"SET", key.as_bytes(), &noise(*number, 1000)]).starts_with("-OOM")
         });
         assert!(refusals.count() > 1000, "{place:?}");
         assert_eq!(client.ask(&[b"PING"]), "+PONG");
@@ -220,13 +219,12 @@ fn a_change_of_the_policy_reaches_whoever_makes_room() {
         let limits = ["--maxmemory", "1mib", "--maxmemory-policy", "allkeys-lfu"];
         let server = Server::start(&[place, &limits].concat());
         let mut client = server.client();
-        let value = [b'x'; 1000];
         let mut next = 0;
         let mut refused = |client: &mut Client, lifetime: &[&[u8]], count: usize| {
             let answers = (0..count).map(|_| {
                 next += 1;
                 let key = format!("key:{next}");
-                client.ask(&[&[&b"SET"[..], key.as_bytes(), &value], lifetime].concat())
+                client.ask(&[&[&b"SET"[..], key.as_bytes(), &noise(next, 1000)], lifetime].concat())
             });
             answers.filter(|answer| answer.starts_with("-OOM")).count()
         };

@@ -6,6 +6,7 @@ mod damage;
 mod disk;
 mod full_disk;
 mod life;
+mod migrate;
 mod refusal;
 mod replay;
 
@@ -211,6 +212,18 @@ fn folder() -> (TempDir, PathBuf) {
     let outer = tempfile::tempdir().expect("a folder");
     let data = outer.path().join("data");
     (outer, data)
+}
+
+/// Bytes that no compression makes fewer; others for each number.
+fn noise(number: usize, length: usize) -> Vec<u8> {
+    let mut state = number as u64 + 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes()
+    };
+    (0..length.div_ceil(8)).flat_map(|_| next()).take(length).collect()
 }
 
 /// Waits until something is so.

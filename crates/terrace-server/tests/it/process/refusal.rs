@@ -57,14 +57,33 @@ fn a_read_only_file_system_is_refused() {
 #[test]
 fn data_of_a_newer_release_is_not_touched() {
     let (_outer, data) = folder();
-    Server::on(&data, &[]).stop();
+    let server = Server::on(&data, &[]);
+    assert_eq!(server.ask(&[b"SET", b"k", b"v"]), "+OK");
+    server.stop();
+    let mark = data.join("terrace-disk");
+    let mut bytes = std::fs::read(&mark).unwrap();
+    bytes[8] = 0xfe;
+    // With its checksum: CRC-32C of what is before it.
+    let crc = bytes[..28].iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 })
+    });
+    bytes[28..].copy_from_slice(&(!crc).to_le_bytes());
+    std::fs::write(&mark, &bytes).unwrap();
+    let dir = data.to_str().unwrap();
+    fails(&["serve", "--port", "0", "--http-port", "0", "--dir", dir], 7, &[dir, "later release"]);
+}
+
+#[test]
+fn data_that_a_newer_release_has_written_with_fjall_is_not_touched() {
+    let (_outer, data) = folder();
+    Server::on(&data, &["--store", "fjall"]).stop();
     // The engine's own marker, in the place where it keeps it.
     let marker = find(&data, "version").expect("the engine marks its format");
     let mut bytes = std::fs::read(&marker).unwrap();
     *bytes.last_mut().unwrap() = 0xfe;
     std::fs::write(&marker, &bytes).unwrap();
     let dir = data.to_str().unwrap();
-    fails(&["serve", "--port", "0", "--http-port", "0", "--dir", dir], 7, &[dir]);
+    fails(&["serve", "--port", "0", "--http-port", "0", "--store", "fjall", "--dir", dir], 7, &[dir]);
 }
 
 fn find(folder: &Path, name: &str) -> Option<PathBuf> {

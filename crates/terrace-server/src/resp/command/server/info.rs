@@ -114,6 +114,7 @@ fn resident() -> u64 {
 fn about_persistence(server: &Server, text: &mut String) {
     line(text, "loading", 0);
     line(text, "async_loading", 0);
+    line(text, "store", server.keyspace.authority().name());
     line(text, "rdb_bgsave_in_progress", 0);
     line(text, "aof_enabled", u8::from(server.settings.config.persistent));
     line(text, "aof_rewrite_in_progress", 0);
