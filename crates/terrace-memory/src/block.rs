@@ -28,14 +28,29 @@ unsafe impl<T: Sync> Sync for Block<T> {}
 impl<T> Block<T> {
     /// A block with so many places, at least one, all of them free.
     pub(crate) fn with_places(places: usize) -> Self {
+        Self::try_with_places(places).unwrap_or_else(|| handle_alloc_error(layout::<T>(places.max(1))))
+    }
+
+    /// The same, or `None` if there is not so much memory to be had.
+    pub(crate) fn try_with_places(places: usize) -> Option<Self> {
         const { assert!(size_of::<T>() > 0) };
         let places = places.max(1);
         let layout = layout::<T>(places);
         // SAFETY: the layout's size is not zero.
         let start = unsafe { alloc(layout) };
-        let Some(first) = NonNull::new(start.cast()) else { handle_alloc_error(layout) };
+        let first = NonNull::new(start.cast())?;
         prefer_large_pages(start, layout.size());
-        Block { first, places, filled: 0 }
+        Some(Block { first, places, filled: 0 })
+    }
+
+    /// Where the first place is.
+    pub(crate) fn first(&self) -> *mut T {
+        self.first.as_ptr()
+    }
+
+    /// How many places there are.
+    pub(crate) fn places(&self) -> usize {
+        self.places
     }
 
     /// How many places are free.
@@ -88,6 +103,35 @@ pub(crate) fn prefetch<T>(place: &T) {
     }
     #[cfg(not(all(target_arch = "x86_64", not(shuttle))))]
     let _ = place;
+}
+
+/// Asks for the line that a value points to, if it looks like a pointer: one or two words, and something is to be done when it
+/// is dropped, as for `Arc` and `Box`. No promise, and no access beyond the value itself.
+///
+/// # Safety
+///
+/// The value may be read.
+#[inline(always)]
+pub(crate) unsafe fn prefetch_behind<T>(value: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(shuttle)))]
+    if std::mem::needs_drop::<T>()
+        && matches!(size_of::<T>(), 8 | 16)
+        && align_of::<T>() == 8
+    {
+        // SAFETY: the first word is within the value; nothing is made of it but an address to prefetch, which the
+        // processor ignores if there is nothing.
+        unsafe {
+            std::arch::asm!(
+                "mov {word}, qword ptr [{value}]",
+                "prefetcht0 byte ptr [{word}]",
+                value = in(reg) value,
+                word = out(reg) _,
+                options(readonly, nostack, preserves_flags),
+            );
+        }
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(shuttle))))]
+    let _ = value;
 }
 
 /// Of so many places; where they fill a large page, they begin with one.

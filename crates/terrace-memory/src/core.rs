@@ -15,13 +15,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{self, Ordering};
 
+use crate::block::{prefetch, prefetch_behind};
 use crate::cell::{Cell, Pair, flag};
 use crate::entry::Cause;
 use crate::gone::Gone;
 use crate::readers::{Grace, Pin, Readers};
 use crate::slab::{Chain, NIL, Slab, Space};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Mutex, yield_now};
-use crate::table::Table;
+use crate::table::{AtHome, Table};
 
 /// How often a writer that waits for readers lets another thread run before it gives up.
 const PATIENCE: u32 = if cfg!(shuttle) { 20 } else { 10_000 };
@@ -121,22 +122,13 @@ impl<'p, K, V> Found<'p, K, V> {
     /// Why it is dead at `now`, if it is.
     #[inline]
     pub(crate) fn dead(&self, now: u64) -> Option<Cause> {
-        if self.cell.is(flag::TIMED) { self.dead_by_time(now) } else { None }
+        if self.cell.is(flag::TIMED) { self.core.dead_by_time(self.number, now) } else { None }
     }
 
-    #[inline(never)]
-    fn dead_by_time(&self, now: u64) -> Option<Cause> {
-        let (columns, place) = self.core.slab.columns(self.number);
-        columns.dead(place, now)
-    }
-
-    /// Notes a use for the idle limit.
+    /// Whether it is alive at `now`; if so, this is a use for its idle limit.
     #[inline]
-    pub(crate) fn touch(&self, now: u64) {
-        if self.cell.is(flag::TIMED) {
-            let (columns, place) = self.core.slab.columns(self.number);
-            columns.touch(place, now);
-        }
+    pub(crate) fn is_used(&self, now: u64) -> bool {
+        !self.cell.is(flag::TIMED) || self.core.use_in_time(self.number, now)
     }
 }
 
@@ -182,13 +174,63 @@ impl<K, V> Core<K, V> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        // Two words, which fit registers: through memory they would cost as much as the rest.
-        let (cell, number) = table.find(hash, |number| {
+        // Two words, which fit registers: through memory they would cost as much as the rest. For the same reason the
+        // closure has the key's address, not the place where that is kept.
+        let (cell, number) = table.find(hash, move |number| {
             let cell = self.slab.cell(number);
             let found = Found { core: self, cell, number };
             (found.pair().key.borrow() == key).then_some((cell, number))
         })?;
         Some(Found { core: self, cell, number })
+    }
+
+    // By values, so that what was found need not be in memory.
+    #[inline(never)]
+    fn dead_by_time(&self, number: u32, now: u64) -> Option<Cause> {
+        let (columns, place) = self.slab.columns(number);
+        columns.dead(place, now)
+    }
+
+    #[inline(never)]
+    fn use_in_time(&self, number: u32, now: u64) -> bool {
+        let (columns, place) = self.slab.columns(number);
+        let alive = columns.dead(place, now).is_none();
+        if alive {
+            columns.touch(place, now);
+        }
+        alive
+    }
+
+    /// Asks for the line of the index that a hash will be looked for in.
+    #[inline]
+    pub(crate) fn prefetch_index(&self, _pin: &Pin<'_>, hash: u32) {
+        // SAFETY: as in `find`.
+        unsafe { &*self.table.load(Ordering::Acquire) }.prefetch(hash);
+    }
+
+    /// Asks for the line of the entry that a hash most probably leads to.
+    #[inline]
+    pub(crate) fn prefetch_entry(&self, pin: &Pin<'_>, hash: u32) {
+        if let Some(number) = self.at_home(pin, hash).next() {
+            prefetch(self.slab.cell(number));
+        }
+    }
+
+    /// The entries that a hash leads to at once, which is where nearly all are.
+    #[inline(always)]
+    pub(crate) fn at_home<'p>(&'p self, _pin: &'p Pin<'_>, hash: u32) -> AtHome<'p> {
+        // SAFETY: as in `find`.
+        unsafe { &*self.table.load(Ordering::Acquire) }.at_home(hash)
+    }
+
+    /// One of them.
+    #[inline(always)]
+    pub(crate) fn candidate<'p>(&'p self, _pin: &'p Pin<'_>, number: u32) -> Found<'p, K, V> {
+        let found = Found { core: self, cell: self.slab.cell(number), number };
+        // While the key is compared, which may be elsewhere, too.
+        // SAFETY: it is a reference.
+        unsafe { prefetch_behind(&raw const found.pair().value) };
+        found
     }
 
     /// An entry by its number, for a writer: one who holds the shard's lock, which the space stands for, and

@@ -29,8 +29,8 @@ const FAR: usize = 1 << 14;
 /// How many victims ahead an entry is asked for, and then its place in the index.
 const AHEAD: (usize, usize) = (16, 8);
 
-/// A shard. What readers need stands on cache lines of its own.
-#[repr(align(128))]
+/// A shard. What readers need stands on cache lines of its own, and first, so that it is where the shard is.
+#[repr(C, align(128))]
 pub(crate) struct Shard<K, V, P> {
     pub(crate) core: Core<K, V>,
     pub(crate) writers: Writers<K, V, P>,
