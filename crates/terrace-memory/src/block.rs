@@ -105,35 +105,6 @@ pub(crate) fn prefetch<T>(place: &T) {
     let _ = place;
 }
 
-/// Asks for the line that a value points to, if it looks like a pointer: one or two words, and something is to be done when it
-/// is dropped, as for `Arc` and `Box`. No promise, and no access beyond the value itself.
-///
-/// # Safety
-///
-/// The value may be read.
-#[inline(always)]
-pub(crate) unsafe fn prefetch_behind<T>(value: *const T) {
-    #[cfg(all(target_arch = "x86_64", not(shuttle)))]
-    if std::mem::needs_drop::<T>()
-        && matches!(size_of::<T>(), 8 | 16)
-        && align_of::<T>() == 8
-    {
-        // SAFETY: the first word is within the value; nothing is made of it but an address to prefetch, which the
-        // processor ignores if there is nothing.
-        unsafe {
-            std::arch::asm!(
-                "mov {word}, qword ptr [{value}]",
-                "prefetcht0 byte ptr [{word}]",
-                value = in(reg) value,
-                word = out(reg) _,
-                options(readonly, nostack, preserves_flags),
-            );
-        }
-    }
-    #[cfg(not(all(target_arch = "x86_64", not(shuttle))))]
-    let _ = value;
-}
-
 /// Of so many places; where they fill a large page, they begin with one.
 fn layout<T>(places: usize) -> Layout {
     let whole = Layout::array::<T>(places)

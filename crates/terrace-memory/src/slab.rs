@@ -266,7 +266,9 @@ impl<K, V> Slab<K, V> {
         let len = self.chunk_len(chunk);
         if space.blocks.last().is_none_or(|block| block.left() < len) {
             let block = if chunk == 0 { self.near_block(len) } else { None };
-            space.blocks.push(block.unwrap_or_else(|| Block::with_places(len * self.chunks_to_a_block(chunk))));
+            space
+                .blocks
+                .push(block.unwrap_or_else(|| Block::with_places(len * self.chunks_to_a_block(chunk))));
         }
         let (Some(directory), Some(block)) = (space.directories.last(), space.blocks.last_mut()) else {
             return;
