@@ -6,6 +6,7 @@
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
+use std::sync::atomic::Ordering;
 
 use crate::cell::flag;
 use crate::core::Found;
@@ -177,7 +178,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        if self.len() < FAR {
+        if !self.is_far() {
             for (place, key) in keys.iter().enumerate() {
                 if self.get_with(*key, now, |value| read(place, Some(value))).is_none() {
                     read(place, None);
@@ -223,6 +224,12 @@ where
     #[cold]
     fn observe_miss(&self, hash: u64) {
         P::observe(&self.policy, hash, self.overhead.saturating_add(1), false);
+    }
+
+    /// Whether there are too many entries for the processor's caches, as far as one shard can tell.
+    fn is_far(&self) -> bool {
+        let first = self.shards.first().map_or(0, |shard| shard.writers.len.load(Ordering::Relaxed));
+        first.saturating_mul(self.shards.len()) >= FAR
     }
 
     /// A clone of the key's value, without counting as a use, a hit or a miss.
