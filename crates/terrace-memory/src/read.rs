@@ -102,7 +102,7 @@ where
         let mut at_home = shard.core.at_home(pin, index_hash(hash));
         // The whole of a hit within the search. Behind it, where all ways meet, whatever was found would have to be told
         // again; and what hangs on a line that is still under way keeps the processor from the reads after this one.
-        while let Some(number) = at_home.next() {
+        for number in at_home.by_ref() {
             let found = shard.core.candidate(pin, number);
             if found.pair().key.borrow() == key {
                 return self.take_note(pin, shard, hash, &found, now).then(|| read(&found.pair().value));
