@@ -28,14 +28,29 @@ unsafe impl<T: Sync> Sync for Block<T> {}
 impl<T> Block<T> {
     /// A block with so many places, at least one, all of them free.
     pub(crate) fn with_places(places: usize) -> Self {
+        Self::try_with_places(places).unwrap_or_else(|| handle_alloc_error(layout::<T>(places.max(1))))
+    }
+
+    /// The same, or `None` if there is not so much memory to be had.
+    pub(crate) fn try_with_places(places: usize) -> Option<Self> {
         const { assert!(size_of::<T>() > 0) };
         let places = places.max(1);
         let layout = layout::<T>(places);
         // SAFETY: the layout's size is not zero.
         let start = unsafe { alloc(layout) };
-        let Some(first) = NonNull::new(start.cast()) else { handle_alloc_error(layout) };
+        let first = NonNull::new(start.cast())?;
         prefer_large_pages(start, layout.size());
-        Block { first, places, filled: 0 }
+        Some(Block { first, places, filled: 0 })
+    }
+
+    /// Where the first place is.
+    pub(crate) fn first(&self) -> *mut T {
+        self.first.as_ptr()
+    }
+
+    /// How many places there are.
+    pub(crate) fn places(&self) -> usize {
+        self.places
     }
 
     /// How many places are free.

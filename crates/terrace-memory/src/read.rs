@@ -6,13 +6,20 @@
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
+use std::sync::atomic::Ordering;
 
 use crate::cell::flag;
 use crate::core::Found;
 use crate::entry::Meta;
 use crate::eviction::{Hits, Policy};
 use crate::memory::Memory;
+use crate::readers::Pin;
 use crate::shard::{Shard, index_hash, mark_use, meta};
+
+/// For so many keys at once the lines are asked for ahead: about as many as a processor can wait for.
+const AHEAD: usize = 16;
+/// Fewer entries are in the processor's caches anyway, and asking for them would only be more to do.
+const FAR: usize = 1 << 15;
 
 impl<K, V, P, S> Memory<K, V, P, S>
 where
@@ -62,26 +69,141 @@ where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
+        match self.readers.usual_pin() {
+            Some(pin) => self.read_pinned(&pin, (hash, key), now, read),
+            None => self.read_rarely(hash, key, now, read),
+        }
+    }
+
+    /// By a thread that is reading already, or that is one of very many.
+    #[cold]
+    #[inline(never)]
+    fn read_rarely<Q, R>(&self, hash: u64, key: &Q, now: u64, read: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.read_pinned(&self.readers.pin(), (hash, key), now, read)
+    }
+
+    #[inline(always)]
+    fn read_pinned<Q, R>(
+        &self,
+        pin: &Pin<'_>,
+        (hash, key): (u64, &Q),
+        now: u64,
+        read: impl FnOnce(&V) -> R,
+    ) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
         let (_, shard) = self.shard_of(hash);
-        let pin = self.readers.pin();
-        // One way for a hit and one for a miss: where they meet, what was found would have to be kept in memory.
-        if let Some(found) = shard.core.find(&pin, index_hash(hash), key)
-            && found.dead(now).is_none()
-        {
-            pin.count_hit();
-            if P::samples(&self.policy, hash) {
-                self.observe_hit(hash, shard, found.number);
+        let mut at_home = shard.core.at_home(pin, index_hash(hash));
+        // The whole of a hit within the search. Behind it, where all ways meet, whatever was found would have to be told
+        // again; and what hangs on a line that is still under way keeps the processor from the reads after this one.
+        for number in at_home.by_ref() {
+            let found = shard.core.candidate(pin, number);
+            if found.pair().key.borrow() == key {
+                return self.take_note(pin, shard, hash, &found, now).then(|| read(&found.pair().value));
             }
-            match P::HITS {
-                Hits::Mark => mark_use::<P, _, _>(found.cell),
-                Hits::Exclusive => use_exclusively(shard, &found),
-            }
-            found.touch(now);
-            return Some(read(&found.pair().value));
+        }
+        if at_home.sends_on(index_hash(hash)) {
+            return self.read_further(pin, (hash, key), now, read);
         }
         pin.count_miss();
         self.missed(shard, hash);
         None
+    }
+
+    /// For one key in some fifty: it may not be where it would be looked for first.
+    #[cold]
+    #[inline(never)]
+    fn read_further<Q, R>(
+        &self,
+        pin: &Pin<'_>,
+        (hash, key): (u64, &Q),
+        now: u64,
+        read: impl FnOnce(&V) -> R,
+    ) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let (_, shard) = self.shard_of(hash);
+        if let Some(found) = shard.core.find(pin, index_hash(hash), key) {
+            return self.take_note(pin, shard, hash, &found, now).then(|| read(&found.pair().value));
+        }
+        pin.count_miss();
+        self.missed(shard, hash);
+        None
+    }
+
+    /// Counts the hit and marks the use, or the miss if what was found is dead, and tells which of them it is.
+    #[inline(always)]
+    fn take_note(
+        &self,
+        pin: &Pin<'_>,
+        shard: &Shard<K, V, P>,
+        hash: u64,
+        found: &Found<'_, K, V>,
+        now: u64,
+    ) -> bool {
+        if !found.is_used(now) {
+            pin.count_miss();
+            self.missed(shard, hash);
+            return false;
+        }
+        pin.count_hit();
+        if P::samples(&self.policy, hash) {
+            self.observe_hit(hash, shard, found.number);
+        }
+        match P::HITS {
+            Hits::Mark => mark_use::<P, _, _>(found.cell),
+            Hits::Exclusive => use_exclusively(shard, found),
+        }
+        true
+    }
+
+    /// Shows `read` the value of each of these keys, or nothing where there is none, with the key's place among them and
+    /// in their order. Otherwise as so many calls of [`get_with`](Memory::get_with).
+    ///
+    /// # Cost
+    ///
+    /// As so many calls where the entries are in the processor's caches. Where they are not, their lines are asked for
+    /// ahead, those of sixteen keys at once, so that one is waited for while others are on their way.
+    #[inline]
+    pub fn get_many_with<Q>(&self, keys: &[&Q], now: u64, mut read: impl FnMut(usize, Option<&V>))
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        if !self.is_far() {
+            for (place, key) in keys.iter().enumerate() {
+                if self.get_with(*key, now, |value| read(place, Some(value))).is_none() {
+                    read(place, None);
+                }
+            }
+            return;
+        }
+        let mut place = 0;
+        for keys in keys.chunks(AHEAD) {
+            let pin = self.readers.pin();
+            let mut hashes = [0; AHEAD];
+            for (hash, key) in hashes.iter_mut().zip(keys) {
+                *hash = self.hash(*key);
+                self.shard_of(*hash).1.core.prefetch_index(&pin, index_hash(*hash));
+            }
+            for hash in &hashes[..keys.len()] {
+                self.shard_of(*hash).1.core.prefetch_entry(&pin, index_hash(*hash));
+            }
+            for (hash, key) in hashes.iter().zip(keys) {
+                if self.read_pinned(&pin, (*hash, *key), now, |value| read(place, Some(value))).is_none() {
+                    read(place, None);
+                }
+                place += 1;
+            }
+        }
     }
 
     #[inline]
@@ -102,6 +224,12 @@ where
     #[cold]
     fn observe_miss(&self, hash: u64) {
         P::observe(&self.policy, hash, self.overhead.saturating_add(1), false);
+    }
+
+    /// Whether there are too many entries for the processor's caches, as far as one shard can tell.
+    fn is_far(&self) -> bool {
+        let first = self.shards.first().map_or(0, |shard| shard.writers.len.load(Ordering::Relaxed));
+        first.saturating_mul(self.shards.len()) >= FAR
     }
 
     /// A clone of the key's value, without counting as a use, a hit or a miss.

@@ -36,6 +36,14 @@ pub(crate) struct Line {
     misses: std::sync::atomic::AtomicU64,
 }
 
+impl Line {
+    #[inline(always)]
+    fn end(&self) {
+        // Nobody else changes it.
+        self.sequence.store(self.sequence.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+}
+
 /// The lines of one engine.
 pub(crate) struct Readers {
     first: [Line; FIRST],
@@ -59,25 +67,30 @@ impl Readers {
     /// Marks this thread as reading until the pin is dropped. May be nested.
     #[inline]
     pub(crate) fn pin(&self) -> Pin<'_> {
-        if let Some(line) = self.first.get(threads::current() as usize) {
-            let sequence = line.sequence.load(Ordering::Relaxed);
-            if sequence & 1 == 0 {
-                return self.outermost(line, sequence);
-            }
-        }
-        self.rare_pin()
+        self.usual_pin().unwrap_or_else(|| self.rare_pin())
     }
 
-    #[inline]
-    fn outermost<'a>(&'a self, line: &'a Line, sequence: u64) -> Pin<'a> {
+    /// The same for a thread with a line among the first that is not pinned, as nearly all are. Whoever treats the others
+    /// apart spares a hit everything that it takes to tell how the pin ends.
+    #[inline(always)]
+    pub(crate) fn usual_pin(&self) -> Option<Pin<'_>> {
+        let line = self.first.get(threads::current() as usize)?;
+        let sequence = line.sequence.load(Ordering::Relaxed);
+        if sequence & 1 == 1 {
+            return None;
+        }
+        self.begin(line, sequence);
+        Some(Pin { line, end: End::Outermost, readers: self, local: PhantomData })
+    }
+
+    #[inline(always)]
+    fn begin(&self, line: &Line, sequence: u64) {
         line.sequence.store(sequence + 1, Ordering::Relaxed);
         // The store must not be put off until after what is read next. The writer's half sees to that.
-        if self.asymmetric {
-            compiler_fence(Ordering::SeqCst);
-        } else {
-            fence(Ordering::SeqCst);
+        compiler_fence(Ordering::SeqCst);
+        if !self.asymmetric {
+            dear_fence();
         }
-        Pin { line, after: (sequence + 2) as i64, readers: self, local: PhantomData }
     }
 
     /// A pin inside another, or of a thread without a line among the first.
@@ -93,14 +106,15 @@ impl Readers {
         };
         let line = self.line(thread);
         let sequence = line.sequence.load(Ordering::Relaxed);
-        if sequence & 1 == 1 {
-            return Pin { line, after: INNER, readers: self, local: PhantomData };
+        let end = match (sequence & 1 == 1, lent) {
+            (true, _) => End::Inner,
+            (false, true) => End::Lent,
+            (false, false) => End::Outermost,
+        };
+        if !matches!(end, End::Inner) {
+            self.begin(line, sequence);
         }
-        let mut pin = self.outermost(line, sequence);
-        if lent {
-            pin.after = -pin.after;
-        }
-        pin
+        Pin { line, end, readers: self, local: PhantomData }
     }
 
     fn line(&self, thread: u32) -> &Line {
@@ -149,6 +163,16 @@ impl Readers {
         grace.0.is_empty()
     }
 
+    /// Ends a read of a thread whose number was only lent to it.
+    #[cold]
+    fn give_back(&self, line: &Line) {
+        line.end();
+        let number = self.lines().position(|other| std::ptr::eq(other, line));
+        if let Some(number) = number {
+            threads::give_back(number as u32);
+        }
+    }
+
     /// Whether this very thread is pinned, so that it would wait for itself.
     pub(crate) fn is_pinned(&self) -> bool {
         match threads::current() {
@@ -176,14 +200,28 @@ fn place(thread: u32) -> (usize, usize) {
     (block, beyond - FIRST * ((1 << block) - 1))
 }
 
-/// What an inner pin leaves behind: nothing.
-const INNER: i64 = 0;
+/// Where there is no barrier for writers. Not inlined, or it would stand in the way of those who need none.
+#[cold]
+#[inline(never)]
+fn dear_fence() {
+    fence(Ordering::SeqCst);
+}
+
+/// What the end of a pin ends.
+#[derive(Clone, Copy)]
+enum End {
+    /// The thread's reading.
+    Outermost,
+    /// Nothing: another pin is around it.
+    Inner,
+    /// The thread's reading, and its having a number.
+    Lent,
+}
 
 /// While this lives, nothing that this thread could have found in the engine is freed.
 pub(crate) struct Pin<'a> {
     line: &'a Line,
-    /// The sequence to leave behind. Negative if the thread's number was only lent to it.
-    after: i64,
+    end: End,
     readers: &'a Readers,
     /// It stands for this thread only.
     local: PhantomData<*const ()>,
@@ -206,23 +244,12 @@ impl Pin<'_> {
 }
 
 impl Drop for Pin<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        if self.after > INNER {
-            self.line.sequence.store(self.after as u64, Ordering::Release);
-        } else if self.after < INNER {
-            self.give_back();
-        }
-    }
-}
-
-impl Pin<'_> {
-    #[cold]
-    fn give_back(&self) {
-        self.line.sequence.store(self.after.unsigned_abs(), Ordering::Release);
-        let number = self.readers.lines().position(|line| std::ptr::eq(line, self.line));
-        if let Some(number) = number {
-            threads::give_back(number as u32);
+        match self.end {
+            End::Outermost => self.line.end(),
+            End::Inner => {}
+            End::Lent => self.readers.give_back(self.line),
         }
     }
 }

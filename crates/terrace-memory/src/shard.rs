@@ -1,18 +1,21 @@
 //! One shard: what readers share, and the writers' part: the policy, the timers, and who has which slot.
 //!
 //! Decision: everything that changes runs under the shard's lock and knows nothing of the budget; weights are
-//! released by whoever takes an entry out. An entry's cell never changes while it is reachable: a replaced value
-//! is a new cell in the old one's place. Cells keep 32 bits of the hash, so that growing the index and evicting
+//! released by whoever takes an entry out. Cells keep 32 bits of the hash, so that growing the index and evicting
 //! never hash a key again.
+
+mod coming;
+mod leaving;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::block::prefetch;
-use crate::cell::{Pair, flag};
+pub(crate) use self::coming::Incoming;
+pub(crate) use self::leaving::{Drained, Victim};
+use crate::cell::flag;
 use crate::core::{Core, Limits};
 use crate::entry::{Cause, Meta, Priority};
-use crate::eviction::{Hits, Marks, Policy, Ranked, Setup, Standing};
+use crate::eviction::{Hits, Marks, Policy, Ranked, Setup};
 use crate::flight::Flights;
 use crate::names::Names;
 use crate::readers::Readers;
@@ -21,16 +24,8 @@ use crate::stats::Counters;
 use crate::sync::{Mutex, MutexGuard};
 use crate::wheel::{Lifetime, Wheel};
 
-/// How many timers a writer looks at before it asks the policy for a victim.
-const STEPS_BEFORE_EVICTION: usize = 8;
-
-/// From so many entries on they do not fit the processor's nearer caches, and victims are brought nearer in time.
-const FAR: usize = 1 << 14;
-/// How many victims ahead an entry is asked for, and then its place in the index.
-const AHEAD: (usize, usize) = (16, 8);
-
-/// A shard. What readers need stands on cache lines of its own.
-#[repr(align(128))]
+/// A shard. What readers need stands on cache lines of its own, and first, so that it is where the shard is.
+#[repr(C, align(128))]
 pub(crate) struct Shard<K, V, P> {
     pub(crate) core: Core<K, V>,
     pub(crate) writers: Writers<K, V, P>,
@@ -142,16 +137,6 @@ pub(crate) struct Locked<'a, K, V, P> {
     pub(crate) state: MutexGuard<'a, State<K, V, P>>,
 }
 
-/// A value on its way into a cell.
-pub(crate) struct Incoming<K, V> {
-    pub(crate) hash: u64,
-    pub(crate) pair: Pair<K, V>,
-    pub(crate) weight: u32,
-    pub(crate) pinned: bool,
-    pub(crate) priority: Priority,
-    pub(crate) lifetime: Lifetime,
-}
-
 /// The part of a hash that the index goes by. The shard is chosen by other bits.
 #[inline]
 pub(crate) fn index_hash(hash: u64) -> u32 {
@@ -186,212 +171,12 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
         }
     }
 
-    /// Adds an entry under a key that has none. `false`, and the entry back, if every number is in use.
-    #[inline(always)]
-    pub(crate) fn add(&mut self, new: Incoming<K, V>, now: u64) -> Result<(), Pair<K, V>> {
-        self.grow();
-        let Some(number) = self.core.take_cell(&mut self.state.space) else { return Err(new.pair) };
-        let (hash, weight, priority) = (new.hash, new.weight, new.priority);
-        self.fill(number, new, 0, now);
-        if !self.core.slab.cell(number).is(flag::PINNED) {
-            self.with_policy(|policy, marks, names| {
-                policy.insert(Standing { slot: names.slot(number), hash, weight, priority }, marks);
-            });
-        }
-        self.core.table(&self.state.space).insert(index_hash(hash), number);
-        self.state.weight += u64::from(weight);
-        self.state.len += 1;
-        Ok(())
-    }
-
-    /// Puts a new cell in a live entry's place. The old cell is the caller's then, and its weight is not yet
-    /// released.
-    pub(crate) fn replace(&mut self, old: u32, new: Incoming<K, V>, now: u64) -> Result<(), Pair<K, V>> {
-        let Some(number) = self.core.take_cell(&mut self.state.space) else { return Err(new.pair) };
-        let Incoming { hash, weight, pinned, priority, .. } = new;
-        let cell = self.core.slab.cell(old);
-        let (was_pinned, before) = (cell.is(flag::PINNED), self.core.slab.weight(old));
-        if cell.is(flag::TIMED) {
-            self.state.wheel.disarm(old);
-        }
-        self.fill(number, new, cell.mark.load(Ordering::Relaxed), now);
-        self.state.names.exchange(old, number);
-        self.core.table(&self.state.space).exchange(index_hash(hash), old, number);
-        cell.set(flag::LIVE, false);
-        self.state.weight = self.state.weight - u64::from(before) + u64::from(weight);
-        self.with_policy(|policy, marks, names| {
-            let slot = names.slot(number);
-            let standing = Standing { slot, hash, weight, priority };
-            match (was_pinned, pinned) {
-                (false, false) => policy.replaced(standing, before, marks),
-                (false, true) => policy.remove(slot, marks),
-                (true, false) => policy.insert(standing, marks),
-                (true, true) => {}
-            }
-        });
-        self.core.depart(&mut self.state.space, old, before);
-        Ok(())
-    }
-
-    /// Fills a fresh cell, which nobody can find yet.
-    #[inline(always)]
-    fn fill(&mut self, number: u32, new: Incoming<K, V>, mark: u8, now: u64) {
-        self.core.slab.set_weight(number, new.weight);
-        let pinned = if new.pinned { flag::PINNED } else { 0 };
-        let timed = if new.lifetime.ends() { flag::TIMED } else { 0 };
-        let priority = match new.priority {
-            Priority::Low => flag::LOW,
-            Priority::Normal => 0,
-            Priority::High => flag::HIGH,
-        };
-        if timed != 0 {
-            self.set_times(number, new.lifetime, now);
-        }
-        self.core.fill(number, new.pair, index_hash(new.hash), mark, flag::LIVE | pinned | timed | priority);
-        if timed != 0 {
-            self.arm(number, now);
-        }
-    }
-
-    fn set_times(&self, number: u32, lifetime: Lifetime, now: u64) {
-        let (columns, place) = self.core.slab.columns(number);
-        columns.set_lifetime(place, lifetime, now);
-    }
-
-    fn arm(&mut self, number: u32, now: u64) {
-        let State { wheel, .. } = &mut *self.state;
-        wheel.arm(&self.core.slab, number, now);
-    }
-
-    /// Gives a live entry another lifetime.
-    pub(crate) fn set_lifetime(&mut self, number: u32, lifetime: Lifetime, now: u64) {
-        let cell = self.core.slab.cell(number);
-        let (columns, place) = self.core.slab.columns(number);
-        columns.set_lifetime(place, lifetime, now);
-        // The flag after the times, so that whoever sees it sees them.
-        cell.set(flag::TIMED, lifetime.ends());
-        if lifetime.ends() {
-            self.state.wheel.arm(&self.core.slab, number, now);
-        } else {
-            self.state.wheel.disarm(number);
-        }
-    }
-
-    /// Makes the index larger if one more would not fit.
-    #[inline]
-    fn grow(&mut self) {
-        let table = self.core.table(&self.state.space);
-        if table.len() >= table.room() {
-            self.enlarge();
-        }
-    }
-
-    #[cold]
-    fn enlarge(&mut self) {
-        let table = self.core.table(&self.state.space);
-        let (room, expected) = (table.room(), self.state.expected);
-        let larger = room + room / 2 + 8;
-        // Where the end can be foreseen the last step goes there and no further.
-        let last = expected.saturating_add(expected / 64).saturating_add(8);
-        let room = if room < last && larger.saturating_add(larger / 4) > last { last } else { larger };
-        self.core.rebuild(&mut self.state.space, room);
-    }
-
-    /// Takes a live entry out of everything, and returns its weight. The cell is the caller's then; the caller
-    /// releases the weight.
-    pub(crate) fn take(&mut self, number: u32) -> u32 {
-        if !self.core.slab.cell(number).is(flag::PINNED) {
-            self.with_policy(|policy, marks, names| policy.remove(names.slot(number), marks));
-        }
-        self.take_forgotten(number)
-    }
-
-    /// The same for an entry that the policy does not know, or no longer.
-    #[inline]
-    pub(crate) fn take_forgotten(&mut self, number: u32) -> u32 {
-        let cell = self.core.slab.cell(number);
-        self.core.table(&self.state.space).remove(cell.word(), number);
-        cell.set(flag::LIVE, false);
-        if cell.is(flag::TIMED) {
-            self.state.wheel.disarm(number);
-        }
-        let weight = self.core.slab.weight(number);
-        self.core.depart(&mut self.state.space, number, weight);
-        self.state.weight -= u64::from(weight);
-        self.state.len -= 1;
-        weight
-    }
-
-    /// Takes out the entry that should leave next: a dead one if the timers have one at hand, else the policy's
-    /// choice. As with [`take`](Self::take) its cell and its weight are the caller's then.
-    #[inline]
-    pub(crate) fn take_victim(&mut self, now: u64) -> Option<Victim> {
-        let mut steps = STEPS_BEFORE_EVICTION;
-        if let Some((number, cause)) = self.expire(now, &mut steps) {
-            return Some(Victim { number, weight: self.take(number), cause });
-        }
-        if self.state.len >= FAR {
-            self.bring_nearer();
-        }
-        let held = self.state.weight;
-        let slot = self.with_policy(|policy, marks, _| policy.victim(held, marks))?;
-        let number = self.state.names.cell(slot);
-        let cause = self.dead(number, now).unwrap_or(Cause::Capacity);
-        Some(Victim { number, weight: self.take_forgotten(number), cause })
-    }
-
-    /// Asks for the lines of those who will leave soon. In a large cache they come from memory, and one after
-    /// another they are most of what an eviction takes.
-    #[inline]
-    fn bring_nearer(&self) {
-        let State { policy, names, space, .. } = &*self.state;
-        for queue in 0..2 {
-            if let Some(slot) = policy.upcoming(queue, AHEAD.0) {
-                prefetch(self.core.slab.cell(names.cell(slot)));
-            }
-            if let Some(slot) = policy.upcoming(queue, AHEAD.1) {
-                let hash = self.core.slab.cell(names.cell(slot)).word();
-                self.core.table(space).prefetch(hash);
-            }
-        }
-    }
-
     /// Shows every entry but the pinned ones with the policy's warmth for it.
     pub(crate) fn survey(&self, mut show: impl FnMut(u32, f64)) {
         let State { policy, names, .. } = &*self.state;
         policy.survey(&CellMarks { core: self.core, names }, &mut |slot, warmth| {
             show(names.cell(slot), warmth);
         });
-    }
-
-    /// The next entry that the timers find dead.
-    pub(crate) fn expire(&mut self, now: u64, steps: &mut usize) -> Option<(u32, Cause)> {
-        self.state.wheel.expire(&self.core.slab, now, steps)
-    }
-
-    /// Empties the shard. Returns the cells, in a chain of so many, and their weight.
-    pub(crate) fn drain(&mut self) -> Drained {
-        self.core.empty_table(&mut self.state.space);
-        let mut drained = Drained { chain: None, len: 0, weight: self.state.weight };
-        for number in self.core.slab.numbers(&self.state.space) {
-            let cell = self.core.slab.cell(number);
-            if cell.is(flag::LIVE) {
-                cell.set(flag::LIVE, false);
-                cell.set(flag::GIVEN_UP, true);
-                let (first, last) = drained.chain.unwrap_or((crate::slab::NIL, number));
-                cell.set_word(first);
-                drained.chain = Some((number, last));
-                drained.len += 1;
-            }
-        }
-        self.core.count_unlinked(drained.weight);
-        self.core.send_departed(&mut self.state.space);
-        let state = &mut *self.state;
-        state.policy.clear();
-        state.wheel.clear();
-        state.names = Names::default();
-        (state.weight, state.len) = (0, 0);
-        drained
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
@@ -423,21 +208,6 @@ impl<'a, K, V, P: Policy> Locked<'a, K, V, P> {
         }
         Ok(())
     }
-}
-
-/// What [`Locked::take_victim`] took out.
-pub(crate) struct Victim {
-    pub(crate) number: u32,
-    pub(crate) weight: u32,
-    pub(crate) cause: Cause,
-}
-
-/// What [`Locked::drain`] took out.
-pub(crate) struct Drained {
-    /// First and last of a chain of cells.
-    pub(crate) chain: Option<(u32, u32)>,
-    pub(crate) len: u32,
-    pub(crate) weight: u64,
 }
 
 /// Marks a use, with a store only if that changes anything.

@@ -3,6 +3,9 @@
 //! Decision: a cell is known by a number of 32 bits and stays where it is for as long as a reader may look at
 //! it. Writers take cells that are free and fill them before anybody else can know their number. Lists of cells
 //! go through the word that otherwise holds the entry's hash, so they cost nothing.
+//!
+//! The first chunks lie side by side, as many as there will be where that can be known, so that where a cell is follows from
+//! its number alone. What a hit reckons between its two lines is what keeps it from asking for those of later hits.
 
 #![allow(unsafe_code, reason = "cells are shared with readers who hold no lock; UNSAFE.md argues each use")]
 
@@ -22,14 +25,19 @@ const SHIFT: u32 = 10;
 const CHUNK: usize = 1 << SHIFT;
 /// Chunks a directory has places for at first.
 const FIRST_DIRECTORY: usize = 16;
-/// Where the number of entries can be foreseen, the memory for all of them is asked for when this part of it is full.
+/// The most bytes that are asked for at once before anything is in them. They are addresses until then, but not
+/// every system gives those away freely.
+const MOST_NEAR: usize = 256 << 20;
+/// Where the number of entries can be foreseen and there are more, the memory for the rest is asked for when this
+/// part of it is full.
 const FORESEEN_PART: usize = 8;
 /// Elsewhere as much more as this part of what there is, if that is a large page.
 const MORE_PART: usize = 8;
 /// The fewest cells of the first chunk, which is smaller than the others in a small cache.
 const LEAST: u64 = 16;
 
-/// Chunk by chunk, where the cells are and where the columns beside them are.
+/// Chunk by chunk, where the cells are and where the columns beside them are. Cells are told by where number 0 would be if
+/// all cells lay side by side, which saves a hit a step; to that place itself nobody goes.
 struct Directory<K, V> {
     cells: NonNull<[AtomicPtr<Cell<K, V>>]>,
     columns: NonNull<[AtomicPtr<Columns>]>,
@@ -68,6 +76,9 @@ impl<K, V> Directory<K, V> {
 
 /// The cells of one shard.
 pub(crate) struct Slab<K, V> {
+    /// The cells of the first chunks, and how many numbers they take. None before the first chunk is there.
+    near: AtomicPtr<Cell<K, V>>,
+    near_len: AtomicU32,
     /// Where the cells of each chunk are, in the present directory.
     cells: AtomicPtr<AtomicPtr<Cell<K, V>>>,
     columns: AtomicPtr<AtomicPtr<Columns>>,
@@ -127,6 +138,8 @@ impl<K, V> Slab<K, V> {
         let all = expected.saturating_add(expected / 64).div_ceil(CHUNK as u64);
         let slab = Slab {
             foreseen: usize::try_from(all).ok().filter(|_| known),
+            near: AtomicPtr::new(ptr::null_mut()),
+            near_len: AtomicU32::new(0),
             cells: AtomicPtr::new(ptr::null_mut()),
             columns: AtomicPtr::new(ptr::null_mut()),
             first_chunk,
@@ -148,13 +161,17 @@ impl<K, V> Slab<K, V> {
     /// The cell of a number that [`take`](Slab::take) gave out.
     #[inline]
     pub(crate) fn cell(&self, number: u32) -> &Cell<K, V> {
-        let (chunk, place) = (number as usize >> SHIFT, number as usize & (CHUNK - 1));
-        // SAFETY: numbers come from `take` alone, which publishes a directory that covers a number, and puts the
-        // chunk there, before it gives the number out. Directories are kept until the slab is dismantled, chunks
-        // until none of their cells is in use or can be known to anybody.
+        if number < self.near_len.load(Ordering::Acquire) {
+            // SAFETY: numbers come from `take` alone, which fills a chunk before it gives numbers in it out. Those below
+            // `near_len` are of chunks that lie side by side from here on; both change only while no number is known.
+            return unsafe { &*self.near.load(Ordering::Relaxed).add(number as usize) };
+        }
+        // SAFETY: `take` publishes a directory that covers a number, and puts the chunk there, before it gives the
+        // number out. Directories are kept until the slab is dismantled, chunks until none of their cells is in use or
+        // can be known to anybody. What the directory tells was reckoned back from the chunk by the numbers before it.
         unsafe {
-            let chunk = &*self.cells.load(Ordering::Acquire).add(chunk);
-            &*chunk.load(Ordering::Acquire).add(place)
+            let chunk = &*self.cells.load(Ordering::Acquire).add(number as usize >> SHIFT);
+            &*chunk.load(Ordering::Acquire).wrapping_add(number as usize)
         }
     }
 
@@ -248,7 +265,10 @@ impl<K, V> Slab<K, V> {
         }
         let len = self.chunk_len(chunk);
         if space.blocks.last().is_none_or(|block| block.left() < len) {
-            space.blocks.push(Block::with_places(len * self.chunks_to_a_block(chunk)));
+            let block = if chunk == 0 { self.near_block(len) } else { None };
+            space
+                .blocks
+                .push(block.unwrap_or_else(|| Block::with_places(len * self.chunks_to_a_block(chunk))));
         }
         let (Some(directory), Some(block)) = (space.directories.last(), space.blocks.last_mut()) else {
             return;
@@ -256,8 +276,20 @@ impl<K, V> Slab<K, V> {
         let cells = block.fill(len, Cell::free);
         let columns = Box::new(Columns::new(len));
         directory.columns()[chunk].store(Box::into_raw(columns), Ordering::Release);
-        directory.cells()[chunk].store(cells, Ordering::Release);
+        directory.cells()[chunk].store(cells.wrapping_sub(chunk << SHIFT), Ordering::Release);
+        if chunk == 0 {
+            // The chunks after it will be in the same block for as long as it has room.
+            self.near.store(block.first(), Ordering::Relaxed);
+            self.near_len.store(u32::try_from(block.places()).unwrap_or(0), Ordering::Release);
+        }
         space.chunks += 1;
+    }
+
+    /// Memory for the first chunk, which has so many cells, and for those that are foreseen, if it can be had.
+    fn near_block(&self, len: usize) -> Option<Block<Cell<K, V>>> {
+        let most = MOST_NEAR / (CHUNK * size_of::<Cell<K, V>>());
+        let chunks = self.foreseen.filter(|_| len == CHUNK)?.min(most);
+        if chunks > 1 { Block::try_with_places(chunks * CHUNK) } else { None }
     }
 
     /// For how many chunks to ask at once where there are so many.
@@ -316,6 +348,7 @@ impl<K, V> Slab<K, V> {
             // or, when the slab is dismantled, nobody is there to use one.
             unsafe { drop(Box::from_raw(columns)) };
         }
+        self.near_len.store(0, Ordering::Relaxed);
         // For the same reason nobody looks into these any more.
         space.blocks.clear();
     }

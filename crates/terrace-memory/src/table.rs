@@ -121,7 +121,7 @@ impl Group {
 #[inline]
 #[allow(unsafe_code, reason = "vector instructions; UNSAFE.md")]
 fn matching(tags: &[AtomicU64; 2], tag: u8) -> u32 {
-    use std::arch::x86_64::_mm_set1_epi64x;
+    use std::arch::x86_64::_mm_set1_epi8;
     let places: u32;
     // SAFETY: every x86-64 processor has these instructions. They read the two words, which are aligned to
     // sixteen bytes at the beginning of a group, as two relaxed atomic loads would: each half is read at once,
@@ -130,7 +130,7 @@ fn matching(tags: &[AtomicU64; 2], tag: u8) -> u32 {
         std::arch::asm!(
             "pcmpeqb {tags}, xmmword ptr [{group}]",
             "pmovmskb {places:e}, {tags}",
-            tags = inout(xmm_reg) _mm_set1_epi64x((u64::from(tag) * 0x0101_0101_0101_0101) as i64) => _,
+            tags = inout(xmm_reg) _mm_set1_epi8(tag as i8) => _,
             group = in(reg) tags.as_ptr(),
             places = lateout(reg) places,
             options(readonly, nostack, preserves_flags),
@@ -153,6 +153,34 @@ fn matching(tags: &[AtomicU64; 2], tag: u8) -> u32 {
     };
     let [first, second] = [0, 1].map(|word: usize| zeros(tags[word].load(Ordering::Acquire)));
     first | (second & 0xf) << 8
+}
+
+/// What may stand for a hash in its own group.
+pub(crate) struct AtHome<'t> {
+    group: &'t Group,
+    candidates: u32,
+}
+
+impl AtHome<'_> {
+    /// Whether there may be more of the kind elsewhere.
+    #[inline]
+    pub(crate) fn sends_on(&self, hash: u32) -> bool {
+        self.group.sends_on(class(hash))
+    }
+}
+
+impl Iterator for AtHome<'_> {
+    type Item = u32;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<u32> {
+        if self.candidates == 0 {
+            return None;
+        }
+        let place = self.candidates.trailing_zeros() as usize;
+        self.candidates &= self.candidates - 1;
+        self.group.cells.get(place).map(|cell| cell.load(Ordering::Acquire))
+    }
 }
 
 /// The index of a shard.
@@ -214,6 +242,13 @@ impl Table {
     #[inline]
     pub(crate) fn prefetch(&self, hash: u32) {
         prefetch(&self.groups()[self.home(hash)]);
+    }
+
+    /// The cells with this hash's tag where it would be looked for first.
+    #[inline]
+    pub(crate) fn at_home(&self, hash: u32) -> AtHome<'_> {
+        let group = &self.groups()[self.home(hash)];
+        AtHome { group, candidates: matching(&group.tags, tag(hash)) }
     }
 
     /// What `accept` makes of the first cell with this hash's tag that it accepts.

@@ -6,6 +6,8 @@ mod accounting;
 #[cfg(not(shuttle))]
 mod atomicity;
 #[cfg(not(shuttle))]
+mod batches;
+#[cfg(not(shuttle))]
 mod concurrency;
 #[cfg(not(shuttle))]
 mod expiry;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::contender::words;
 use super::subject::Subject;
-use super::{OURS, PEER, fill, measure, names, short};
+use super::{ANOTHER_READ, OURS, PEER, fill, measure, names, short};
 use crate::keys::{self, Law};
 use crate::measure::median;
 use crate::report::{Against, Metric, Report};
@@ -33,7 +33,7 @@ pub(super) fn beside_a_writer(plan: &Plan, report: &mut Report, entries: usize) 
     }
     let all = keys::all(entries)?;
     let mut subjects = words(entries)?;
-    subjects.retain(|subject| subject.evicts() && subject.name() != "in place");
+    subjects.retain(|subject| subject.evicts() && !ANOTHER_READ.contains(&subject.name()));
     let order = keys::order(Law::Uniform, entries, plan.operations(500_000))?;
     let fresh = keys::fresh(0, plan.operations(2_000_000))?;
     let floor = cost_of_asking();

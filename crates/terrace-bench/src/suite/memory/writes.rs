@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::contender::{makers, words};
 use super::subject::{Tally, reads_of_mix};
-use super::{SMALL, THREADS, against, measure, names, short};
+use super::{ANOTHER_READ, SMALL, THREADS, against, measure, names, short};
 use crate::keys::{self, Law};
 use crate::measure::{Cost, timed};
 use crate::report::{COST, Metric, Report};
@@ -17,7 +17,7 @@ pub(super) fn evicting(plan: &Plan, report: &mut Report, entries: usize) -> Resu
         return Ok(());
     }
     let mut subjects = words(entries)?;
-    subjects.retain(|subject| subject.evicts() && subject.name() != "in place");
+    subjects.retain(|subject| subject.evicts() && !ANOTHER_READ.contains(&subject.name()));
     for subject in &subjects {
         subject.writes(&keys::all(entries)?);
         subject.settle();
@@ -54,7 +54,7 @@ pub(super) fn mixes(plan: &Plan, report: &mut Report, entries: usize) -> Result<
             continue;
         }
         let mut subjects = words(room)?;
-        subjects.retain(|subject| subject.evicts() && subject.name() != "in place");
+        subjects.retain(|subject| subject.evicts() && !ANOTHER_READ.contains(&subject.name()));
         let order = keys::order(Law::Zipf, keys, threads * plan.operations(1_000_000))?;
         let shares: Vec<&[u64]> = order.chunks(order.len() / threads).collect();
         let sample = |index: usize| {

@@ -6,7 +6,7 @@ mod terrace;
 
 use self::caches::{Foyer, Stretto};
 use self::maps::{Locked, Plain};
-use self::terrace::{Ending, InPlace, engine, mixed, typed};
+use self::terrace::{Batches, Ending, InPlace, engine, mixed, typed};
 use super::subject::{Making, Subject};
 use super::value::Shared;
 use crate::suite::Failure;
@@ -31,6 +31,7 @@ macro_rules! all {
             mixed::<$kept, $value>(room)?,
             engine::<$kept, $value>(room),
             InPlace(engine::<$kept, $value>(room)),
+            Batches(engine::<$kept, $value>(room)),
             quick_cache::sync::Cache::<$kept, $value>::new(room),
             moka::sync::Cache::<$kept, $value>::new(room as u64),
             Foyer::<$kept, $value>::new(room),
@@ -95,7 +96,7 @@ mod tests {
     #[test]
     fn everyone_returns_what_was_stored_and_misses_the_rest() {
         let words = words(1000).unwrap();
-        assert_eq!(words.len(), 14);
+        assert_eq!(words.len(), 15);
         for subject in words {
             subject.writes(&[1, 2, 2, 3]);
             subject.settle();

@@ -7,7 +7,7 @@ use terrace::store::block_on::poll_once;
 use terrace::{Cache, CacheKey, Get, Put};
 use terrace_memory::{Config, ENTRY_OVERHEAD, Memory, Options};
 
-use super::super::subject::{Contender, Maker};
+use super::super::subject::{Contender, Maker, Tally};
 use super::super::value::{Shared, Valued};
 use crate::suite::Failure;
 
@@ -38,6 +38,12 @@ pub(super) fn engine<K, V>(room: usize) -> Memory<K, V> {
 /// The engine, read without a clone of the value.
 pub(super) struct InPlace<K, V>(pub(super) Memory<K, V>);
 
+/// The engine, read many keys at a time.
+pub(super) struct Batches<K, V>(pub(super) Memory<K, V>);
+
+/// How many keys a batch has.
+const BATCH: usize = 64;
+
 /// The engine, with entries that all end, though not soon.
 pub(super) struct Ending(pub(super) Memory<u64, u64>);
 
@@ -57,7 +63,7 @@ fn store<K: CacheKey, V: terrace::Slot>(put: Put<'_, K, V>) {
 
 /// One cache for both kinds of keys: how it is asked with a key, and what it keeps.
 macro_rules! contenders {
-    ($($kept:ty, $value:ty, $key:ident: $asked:ty, $borrowed:expr, $owned:expr;)*) => {$(
+    ($($kept:ty, $value:ty, $key:ident: $asked:ty, $borrowed:expr, $owned:expr, $in_batch:expr;)*) => {$(
         impl Contender<$asked> for Cache<$kept, $value> {
             const NAME: &'static str = "terrace";
             #[inline]
@@ -101,11 +107,32 @@ macro_rules! contenders {
                 drop(self.0.insert($owned, <$value>::of(word), Options::default(), 0));
             }
         }
+
+        impl Contender<$asked> for Batches<$kept, $value> {
+            const NAME: &'static str = "in batches";
+            #[inline]
+            fn get(&self, $key: $asked) -> Option<u64> {
+                self.0.get_with($borrowed, 0, Valued::word)
+            }
+            fn put(&self, $key: $asked, word: u64) {
+                drop(self.0.insert($owned, <$value>::of(word), Options::default(), 0));
+            }
+            fn reads(&self, keys: &[$asked]) -> Tally {
+                let mut tally = Tally::default();
+                let mut batch = Vec::with_capacity(BATCH);
+                for keys in keys.chunks(BATCH) {
+                    batch.clear();
+                    batch.extend(keys.iter().map(|$key| $in_batch));
+                    self.0.get_many_with(&batch, 0, |_, value| tally.add(value.map(Valued::word)));
+                }
+                tally
+            }
+        }
     )*};
 }
 contenders! {
-    u64, u64, key: u64, &key, key;
-    String, Shared, key: &str, key, key.to_owned();
+    u64, u64, key: u64, &key, key, key;
+    String, Shared, key: &str, key, key.to_owned(), *key;
 }
 
 impl Maker<u64> for Memory<u64, u64> {
