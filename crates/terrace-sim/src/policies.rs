@@ -2,7 +2,7 @@
 
 use terrace_memory::eviction::{
     Adaptive, AdaptiveReplacement, ClimbingWTinyLfu, Clock, Fifo, Gdsf, Hyperbolic, Lecar, Lfu, Lirs, Lru,
-    Qdlp, Random, S3Fifo, Sieve, Slru, TwoQ, WTinyLfu,
+    Qdlp, Random, S3Fifo, Sieve, Slru, TwoQ, Unadapted, WTinyLfu,
 };
 
 use crate::drive::drive;
@@ -27,7 +27,7 @@ pub(crate) enum Kind {
 pub(crate) const ENGINE: &str = "terrace";
 
 /// Names and ways, in the order in which the names are listed.
-const TABLE: [(&str, Kind); 23] = [
+const TABLE: [(&str, Kind); 24] = [
     ("opt", Kind::Clairvoyant(optimal_hits)),
     ("min", Kind::Clairvoyant(min_hits)),
     ("bound", Kind::Bound),
@@ -50,6 +50,7 @@ const TABLE: [(&str, Kind); 23] = [
     ("wtinylfu20", Kind::Driven(drive::<WTinyLfu<20>>)),
     ("wtinylfu-climbing", Kind::Driven(drive::<ClimbingWTinyLfu>)),
     ("adaptive", Kind::Driven(drive::<Adaptive>)),
+    ("adaptive-off", Kind::Driven(drive::<Unadapted>)),
     (ENGINE, Kind::Driven(shipped)),
 ];
 

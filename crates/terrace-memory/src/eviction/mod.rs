@@ -36,7 +36,7 @@ mod wtinylfu;
 
 use std::sync::Arc;
 
-pub use adaptive::{Adaptive, Admission, Candidate, Learning, Point, Preference, Report, Rules};
+pub use adaptive::{Adaptive, Admission, Candidate, Learning, Point, Preference, Report, Rules, Unadapted};
 pub use arc::AdaptiveReplacement;
 pub use climbing::ClimbingWTinyLfu;
 pub use clock::Clock;

@@ -131,9 +131,7 @@ impl Sim {
             self.replay(&formula.trace(), &policies, &mut rows)?;
         }
         if !self.json {
-            let heading =
-                ["trace", "capacity", "policy", "requests", "hits", "hit ratio", "ns/request", "bytes/entry"];
-            output::raw(output::table(&heading, &rows).as_bytes())?;
+            output::raw(table(rows).as_bytes())?;
         }
         Ok(Exit::Success)
     }
@@ -157,6 +155,7 @@ impl Sim {
 
     fn replay(&self, trace: &Trace, policies: &[&str], rows: &mut Vec<Vec<String>>) -> Result<(), Failure> {
         let requests = trace.records().len() as u64;
+        let sized = trace.records().windows(2).any(|pair| pair[0].size != pair[1].size);
         let mut progress = Progress::new(requests * (self.capacity.len() * policies.len()) as u64);
         let mut curves = Curves::new(trace.name(), self.unit.into());
         let mut done = 0;
@@ -177,7 +176,7 @@ impl Sim {
                 curves.add(report.clone());
                 match self.json {
                     true => progress.aside(|| output::line(report.to_json()))?,
-                    false => rows.push(row(&report)),
+                    false => rows.push(row(&report, sized)),
                 }
             }
         }
@@ -236,15 +235,41 @@ pub(super) fn open(path: &str) -> Result<Trace, Failure> {
     Trace::open(&path).map_err(|error| Failure::new(Exit::Directory, error.to_string()))
 }
 
-fn row(report: &Report) -> Vec<String> {
+/// The columns, and where the one stands that is left out if no trace has objects of different sizes.
+const HEADING: [&str; 9] = [
+    "trace",
+    "capacity",
+    "policy",
+    "requests",
+    "hits",
+    "hit ratio",
+    "byte hit ratio",
+    "ns/request",
+    "bytes/entry",
+];
+const BYTE_HIT_RATIO: usize = 6;
+const NOTHING: &str = "-";
+
+fn row(report: &Report, sized: bool) -> Vec<String> {
+    let percent = |ratio: f64| format!("{:.2} %", ratio * 100.0);
     vec![
         report.trace.clone(),
         report.capacity.to_string(),
         report.policy.clone(),
         report.requests.to_string(),
         report.hits.to_string(),
-        format!("{:.2} %", report.hit_ratio * 100.0),
+        percent(report.hit_ratio),
+        report.byte_hit_ratio.filter(|_| sized).map_or_else(|| NOTHING.into(), percent),
         format!("{:.0}", report.ns_per_request),
-        report.bytes_per_entry.map_or_else(|| "-".into(), |bytes| format!("{bytes:.0}")),
+        report.bytes_per_entry.map_or_else(|| NOTHING.into(), |bytes| format!("{bytes:.0}")),
     ]
+}
+
+fn table(mut rows: Vec<Vec<String>>) -> String {
+    let mut heading = HEADING.to_vec();
+    if rows.iter().all(|row| row[BYTE_HIT_RATIO] == NOTHING) {
+        heading.remove(BYTE_HIT_RATIO);
+        rows.iter_mut().for_each(|row| drop(row.remove(BYTE_HIT_RATIO)));
+    }
+    output::table(&heading, &rows)
 }

@@ -42,6 +42,11 @@ impl Learning {
         }
     }
 
+    /// One that wants to see nothing and stays with the rules it begins with.
+    pub(super) fn off(total: u64, aim: Aim) -> Self {
+        Learning { ring: Box::default(), ..Learning::new(total, aim) }
+    }
+
     #[inline]
     pub(super) fn samples(&self, hash: u64) -> bool {
         hash & self.mask.load(Ordering::Relaxed) == 0

@@ -6,14 +6,14 @@
 
 use super::super::Aim;
 use super::evidence::{EPOCH, Evidence, is_uneven};
-use super::miniature::{Miniature, Seen};
+use super::miniature::{Miniature, Missed};
 use super::report::{Candidate, Report, reuse_bin};
 use super::rest::{Rest, SPARSER};
 use super::rules::{COLD, COUNT, List, Rules, at};
 use super::sample::{Found, Sample, push};
 
 /// The most entries a miniature holds.
-const MOST_ENTRIES: u64 = 512;
+const MOST_ENTRIES: u64 = 256;
 /// Sampled keys remembered for each entry of a miniature: what is held and a few turns of ghosts.
 const KEYS_PER_ENTRY: usize = 3;
 /// The half-life of evidence, in sampled requests per entry of a miniature.
@@ -147,10 +147,10 @@ impl Learner {
         }
         let entries = self.capacity.min(MOST_ENTRIES);
         if self.rest.is_asleep() {
-            self.rest.doze(hit, entries);
+            self.rest.doze(hit, entries, self.shift());
             return;
         }
-        self.rest.look(entries);
+        self.rest.look(entries, self.shift());
         self.clock = self.clock.wrapping_add(1);
         let most = self.most_keys();
         let key = match self.sample.find(hash as u32, self.clock, most) {
@@ -213,18 +213,19 @@ impl Learner {
 
     fn replay(&mut self, key: u16, weight: u32) {
         let (mut full, mut any_hit) = (false, false);
-        for (candidate, mini) in self.minis.iter_mut().enumerate() {
-            let sample = &mut self.sample;
-            match mini.request(key, &self.weights, &mut |key| sample.hold(key, false)) {
-                Seen::Hit => {
-                    self.evidence.hit(candidate);
-                    any_hit = true;
-                }
-                Seen::Miss { evicted } => {
+        let Learner { minis, sample, weights, evidence, .. } = self;
+        for (candidate, mini) in minis.iter_mut().enumerate() {
+            if mini.hit(key) {
+                evidence.hit(candidate);
+                any_hit = true;
+                continue;
+            }
+            match mini.miss(key, weights, &mut |key| sample.hold(key, false)) {
+                Missed::LetIn { evicted } => {
                     sample.hold(key, true);
                     full |= evicted > 0;
                 }
-                Seen::TooHeavy => {}
+                Missed::TooHeavy => {}
             }
         }
         self.fill(full, any_hit);

@@ -2,7 +2,8 @@
 //! values.
 //!
 //! Decision: all miniatures share one table of sampled keys, so a request is looked up once for all of them and
-//! each spends eight bytes a key: two links, a mark, a state, a place, and when the key left.
+//! each spends six bytes a key: a link, a mark, a state, a place, and when the key left. The rules only ever look at the
+//! tails of queues, so a link to the next newer entry is enough.
 
 use super::classes::{Arrivals, OCTAVES, octave};
 use super::ghosts::TURN;
@@ -17,7 +18,6 @@ const CLOCK: u8 = 255;
 #[derive(Clone, Copy, Debug)]
 struct Cell {
     newer: u16,
-    older: u16,
     mark: u8,
     /// The queue and the octave it stands in, plus one; 0 for a key that is not there.
     place: u8,
@@ -26,17 +26,18 @@ struct Cell {
     gone: u8,
 }
 
-const VACANT: Cell = Cell { newer: NIL, older: NIL, mark: 0, place: 0, state: State(0), gone: 0 };
+const VACANT: Cell = Cell { newer: NIL, mark: 0, place: 0, state: State(0), gone: 0 };
 
 #[derive(Clone, Copy, Debug)]
 struct Ends {
     head: u16,
     tail: u16,
-    weight: u64,
+    /// Kept only where there is a queue for each octave.
     len: u32,
+    weight: u64,
 }
 
-const EMPTY: Ends = Ends { head: NIL, tail: NIL, weight: 0, len: 0 };
+const EMPTY: Ends = Ends { head: NIL, tail: NIL, len: 0, weight: 0 };
 
 #[derive(Debug)]
 pub(super) struct Miniature {
@@ -55,14 +56,11 @@ pub(super) struct Miniature {
     aging: (usize, u32),
 }
 
-/// What one request did to a miniature.
+/// What a request for a key that is not there did to a miniature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
-    Hit,
+pub(super) enum Missed {
     /// It was let in and takes this many entries' place.
-    Miss {
-        evicted: u32,
-    },
+    LetIn { evicted: u32 },
     /// It weighs more than all the miniature may hold.
     TooHeavy,
 }
@@ -98,30 +96,34 @@ impl Miniature {
         self.cells[usize::from(key)].place != 0
     }
 
-    /// A key of the table is asked for. Keys that leave are reported through `left`.
-    pub(super) fn request(&mut self, key: u16, weights: &[u32], left: &mut impl FnMut(u16)) -> Seen {
+    /// A key of the table is asked for; tells whether it is there.
+    #[inline]
+    pub(super) fn hit(&mut self, key: u16) -> bool {
         let cell = &mut self.cells[usize::from(key)];
-        if cell.place != 0 {
-            if cell.mark < MOST_USES {
-                cell.mark += 1;
-            }
-            return Seen::Hit;
+        if cell.place == 0 {
+            return false;
         }
+        cell.mark += u8::from(cell.mark < MOST_USES);
+        true
+    }
+
+    /// A key that was asked for and is not there comes in. Keys that leave are reported through `left`.
+    pub(super) fn miss(&mut self, key: u16, weights: &[u32], left: &mut impl FnMut(u16)) -> Missed {
         let weight = weights[usize::from(key)];
         if u64::from(weight) > self.capacity {
-            return Seen::TooHeavy;
+            return Missed::TooHeavy;
         }
         let evicted = self.make_room(u64::from(weight), weights, left);
         let cell = &mut self.cells[usize::from(key)];
         let (clock, gone, cycle) = (u16::from(self.clock), u16::from(cell.gone), u16::from(CLOCK));
-        let age = (cell.gone != 0).then(|| ((clock + cycle - gone) % cycle) as u8);
+        let age = if clock >= gone { clock - gone } else { clock + cycle - gone };
+        let known = gone != 0 && self.rules.ghost_counts(age as u8);
         cell.gone = 0;
         cell.mark = 0;
         cell.state = State::new(cell.state.frequency() + 1);
-        let known = age.is_some_and(|age| self.rules.ghost_counts(age));
         self.link(if known { MAIN } else { WINDOW }, key, weight);
         self.age(1);
-        Seen::Miss { evicted }
+        Missed::LetIn { evicted }
     }
 
     fn make_room(&mut self, weight: u64, weights: &[u32], left: &mut impl FnMut(u16)) -> u32 {
@@ -154,9 +156,15 @@ impl Miniature {
             let (from, to) = (u64::from(from), u64::from(to));
             let place = self.place_of(key);
             let queue = place / self.octaves();
-            self.queues[place].weight = self.queues[place].weight - from + to;
+            if self.tells_sizes_apart() {
+                self.queues[place].weight = self.queues[place].weight - from + to;
+            }
             self.weights[queue] = self.weights[queue] - from + to;
         }
+    }
+
+    fn tells_sizes_apart(&self) -> bool {
+        self.queues.len() > 2
     }
 
     fn octaves(&self) -> usize {
@@ -167,55 +175,103 @@ impl Miniature {
         usize::from(self.cells[usize::from(key)].place) - 1
     }
 
+    #[inline]
     fn link(&mut self, queue: usize, key: u16, weight: u32) {
-        let octaves = self.octaves();
-        let octave = if octaves == 1 { 0 } else { octave(weight) };
-        let place = queue * octaves + octave;
+        let mut place = queue;
+        self.weights[queue] += u64::from(weight);
+        self.lens[queue] += 1;
+        if self.tells_sizes_apart() {
+            let octave = octave(weight);
+            place = queue * OCTAVES + octave;
+            self.queues[place].weight += u64::from(weight);
+            self.queues[place].len += 1;
+            self.arrivals[queue].add(octave, self.lens[queue] as usize);
+        }
         let ends = &mut self.queues[place];
         let head = std::mem::replace(&mut ends.head, key);
         match head {
             NIL => ends.tail = key,
             head => self.cells[usize::from(head)].newer = key,
         }
-        ends.weight += u64::from(weight);
-        ends.len += 1;
-        self.weights[queue] += u64::from(weight);
-        self.lens[queue] += 1;
-        self.arrivals[queue].add(octave, self.lens[queue] as usize);
         let cell = &mut self.cells[usize::from(key)];
-        (cell.newer, cell.older) = (NIL, head);
+        cell.newer = NIL;
         cell.place = place as u8 + 1;
     }
 
+    #[inline]
     fn unlink(&mut self, key: u16, weight: u32) {
         let place = self.place_of(key);
-        let (queue, octave) = (place / self.octaves(), place % self.octaves());
-        let Cell { newer, older, .. } = self.cells[usize::from(key)];
-        match newer {
-            NIL => self.queues[place].head = older,
-            newer => self.cells[usize::from(newer)].older = older,
-        }
-        match older {
-            NIL => self.queues[place].tail = newer,
-            older => self.cells[usize::from(older)].newer = newer,
-        }
+        let cell = &mut self.cells[usize::from(key)];
+        cell.place = 0;
+        let newer = cell.newer;
         let ends = &mut self.queues[place];
-        ends.weight -= u64::from(weight);
-        ends.len -= 1;
-        if ends.len == 0 {
-            self.arrivals[queue].emptied(octave);
+        if ends.tail == key {
+            ends.tail = newer;
+            if newer == NIL {
+                ends.head = NIL;
+            }
+        } else {
+            self.unlink_inner(place, key, newer);
+        }
+        let mut queue = place;
+        if self.tells_sizes_apart() {
+            let octave = place % OCTAVES;
+            queue = place / OCTAVES;
+            let ends = &mut self.queues[place];
+            ends.weight -= u64::from(weight);
+            ends.len -= 1;
+            if ends.len == 0 {
+                self.arrivals[queue].emptied(octave);
+            }
         }
         self.weights[queue] -= u64::from(weight);
         self.lens[queue] -= 1;
-        self.cells[usize::from(key)].place = 0;
+    }
+
+    /// Moves the tail of a queue to its head; `false` if the entry is not that queue's tail.
+    #[inline]
+    fn rotate(&mut self, queue: usize, key: u16) -> bool {
+        let ends = &mut self.queues[queue];
+        if ends.tail != key {
+            return false;
+        }
+        if ends.head != key {
+            let cell = &mut self.cells[usize::from(key)];
+            ends.tail = std::mem::replace(&mut cell.newer, NIL);
+            let head = std::mem::replace(&mut ends.head, key);
+            self.cells[usize::from(head)].newer = key;
+        }
+        true
+    }
+
+    /// Takes out an entry that is not the tail: the one before it is searched for. Only a table that is too small for what
+    /// the miniatures hold makes that necessary.
+    #[cold]
+    fn unlink_inner(&mut self, place: usize, key: u16, newer: u16) {
+        let mut before = self.queues[place].tail;
+        while self.cells[usize::from(before)].newer != key {
+            before = self.cells[usize::from(before)].newer;
+        }
+        self.cells[usize::from(before)].newer = newer;
+        if newer == NIL {
+            self.queues[place].head = before;
+        }
     }
 
     /// Frequencies halve once in ten uses per entry; one key's for every ten uses, in turn.
+    #[inline]
     fn age(&mut self, uses: u8) {
         self.aging.1 += u32::from(uses);
         // The table also holds keys that are absent; they age with the others.
-        let entries = (self.lens[0] + self.lens[1]).max(1);
-        let step = (10 * entries / self.cells.len().max(1) as u32).max(1);
+        let (entries, keys) = ((self.lens[0] + self.lens[1]).max(1), self.cells.len() as u32);
+        // Most of the time it is too early, which needs no division to tell.
+        if (self.aging.1 + 1) * keys > 10 * entries {
+            self.age_keys((10 * entries / keys.max(1)).max(1));
+        }
+    }
+
+    /// Halves a frequency for every so many uses.
+    fn age_keys(&mut self, step: u32) {
         while self.aging.1 >= step {
             self.aging.1 -= step;
             self.aging.0 = if self.aging.0 + 1 >= self.cells.len() { 0 } else { self.aging.0 + 1 };
@@ -248,13 +304,17 @@ struct Held<'a> {
 impl Body for Held<'_> {
     #[inline]
     fn tail(&self, queue: usize, preference: Preference) -> Option<u32> {
-        let (mini, octaves) = (&self.mini, self.mini.octaves());
+        let mini = &self.mini;
+        if !mini.tells_sizes_apart() {
+            let tail = mini.queues[queue].tail;
+            return (tail != NIL).then_some(u32::from(tail));
+        }
         let of = |octave: usize| {
-            let ends = &mini.queues[queue * octaves + octave];
+            let ends = &mini.queues[queue * OCTAVES + octave];
             (ends.len as f32, ends.weight as f32)
         };
         let octave = mini.arrivals[queue].overdue(preference, of)?;
-        Some(u32::from(mini.queues[queue * octaves + octave].tail))
+        Some(u32::from(mini.queues[queue * OCTAVES + octave].tail))
     }
 
     #[inline]
@@ -272,8 +332,12 @@ impl Body for Held<'_> {
         (self.mini.lens[0] + self.mini.lens[1]) as usize
     }
 
+    #[inline]
     fn promote(&mut self, queue: usize, slot: u32) {
         let weight = self.weights[slot as usize];
+        if !self.mini.tells_sizes_apart() && self.mini.rotate(queue, slot as u16) {
+            return;
+        }
         self.mini.unlink(slot as u16, weight);
         self.mini.link(queue, slot as u16, weight);
     }

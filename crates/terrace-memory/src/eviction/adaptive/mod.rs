@@ -7,7 +7,7 @@
 //!
 //! # Cost
 //! A hit changes the entry's mark until it has counted fifteen uses. One request in 2^k, for a k that keeps
-//! the miniatures below 512 entries, also goes through them, as long as the learner is awake. Memory: for each entry one
+//! the miniatures below 256 entries, also goes through them, as long as the learner is awake. Memory: for each entry one
 //! link (four bytes; two of them, and its weight, once sizes are told apart) and two bytes; beside them, for
 //! miniatures and ghosts together, 256 KiB or a hundredth of what the entries occupy, whichever is more.
 
@@ -24,6 +24,7 @@ mod sample;
 mod structure;
 #[cfg(test)]
 mod tests;
+mod unadapted;
 
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ use ghosts::Ghosts;
 pub use report::{Candidate, Point, Report};
 pub use rules::{Admission, Preference, Rules};
 use structure::{Body, MAIN, MOST_USES, State, WINDOW};
+pub use unadapted::Unadapted;
 
 use super::{Hits, Marks, Policy, Setup};
 use crate::slab::cover;
@@ -42,7 +44,7 @@ const LEAST_BYTES: usize = 256 << 10;
 /// In a large cache, one byte in this many of what the entries occupy.
 const PART: u64 = 100;
 /// The learning part alone occupies no more than this, as a test makes sure.
-const LEARNING_BYTES: usize = 180 << 10;
+const LEARNING_BYTES: usize = 96 << 10;
 /// What an entry is taken to occupy at least.
 const LEAST_ENTRY: u64 = 64;
 
@@ -103,16 +105,7 @@ impl Policy for Adaptive {
         if self.shared.samples(hash) {
             self.shared.observe(hash, weight, false);
         }
-        cover(&mut self.states, slot);
-        let ghost = self.ghosts.recall(hash as u32);
-        let frequency = ghost.map_or(0, |ghost| ghost.frequency);
-        self.states[slot as usize] = State::new(frequency + 1);
-        marks.set(slot, 0);
-        let rules = self.rules();
-        let known = ghost.is_some_and(|ghost| rules.ghost_counts(ghost.age));
-        self.queues.tell_sizes_apart(rules.preference != Preference::None);
-        self.queues.push_head(if known { MAIN } else { WINDOW }, slot, weight);
-        self.age(1);
+        self.enter(slot, hash, weight, marks);
     }
 
     fn reweigh(&mut self, slot: u32, weight: u32) {
@@ -162,6 +155,21 @@ impl Adaptive {
     /// What the learning part knows.
     pub fn report(&self) -> Report {
         self.shared.report()
+    }
+
+    /// A new entry comes in.
+    #[inline]
+    fn enter<M: Marks>(&mut self, slot: u32, hash: u64, weight: u32, marks: &M) {
+        cover(&mut self.states, slot);
+        let ghost = self.ghosts.recall(hash as u32);
+        let frequency = ghost.map_or(0, |ghost| ghost.frequency);
+        self.states[slot as usize] = State::new(frequency + 1);
+        marks.set(slot, 0);
+        let rules = self.rules();
+        let known = ghost.is_some_and(|ghost| rules.ghost_counts(ghost.age));
+        self.queues.tell_sizes_apart(rules.preference != Preference::None);
+        self.queues.push_head(if known { MAIN } else { WINDOW }, slot, weight);
+        self.age(1);
     }
 
     #[inline]
