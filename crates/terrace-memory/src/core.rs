@@ -130,13 +130,20 @@ impl<'p, K, V> Found<'p, K, V> {
         columns.dead(place, now)
     }
 
-    /// Notes a use for the idle limit.
+    /// Whether it is alive; if so, notes a use for the idle limit. Asks the time only if that matters.
     #[inline]
-    pub(crate) fn touch(&self, now: u64) {
-        if self.cell.is(flag::TIMED) {
-            let (columns, place) = self.core.slab.columns(self.number);
+    pub(crate) fn use_at(&self, now: impl FnOnce() -> u64) -> bool {
+        !self.cell.is(flag::TIMED) || self.use_by_time(now())
+    }
+
+    #[inline(never)]
+    fn use_by_time(&self, now: u64) -> bool {
+        let (columns, place) = self.core.slab.columns(self.number);
+        let lives = columns.dead(place, now).is_none();
+        if lives {
             columns.touch(place, now);
         }
+        lives
     }
 }
 

@@ -46,6 +46,16 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        self.get_at(key, || now, read)
+    }
+
+    /// The same for a caller to whom the time costs something: `now` is asked only if the entry may expire.
+    #[inline]
+    pub fn get_at<Q, R>(&self, key: &Q, now: impl FnOnce() -> u64, read: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         self.get_hashed(self.hash(key), key, now, read)
     }
 
@@ -55,7 +65,7 @@ where
         &self,
         hash: u64,
         key: &Q,
-        now: u64,
+        now: impl FnOnce() -> u64,
         read: impl FnOnce(&V) -> R,
     ) -> Option<R>
     where
@@ -66,7 +76,7 @@ where
         let pin = self.readers.pin();
         // One way for a hit and one for a miss: where they meet, what was found would have to be kept in memory.
         if let Some(found) = shard.core.find(&pin, index_hash(hash), key)
-            && found.dead(now).is_none()
+            && found.use_at(now)
         {
             pin.count_hit();
             if P::samples(&self.policy, hash) {
@@ -76,7 +86,6 @@ where
                 Hits::Mark => mark_use::<P, _, _>(found.cell),
                 Hits::Exclusive => use_exclusively(shard, &found),
             }
-            found.touch(now);
             return Some(read(&found.pair().value));
         }
         pin.count_miss();
