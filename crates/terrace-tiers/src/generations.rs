@@ -13,6 +13,8 @@
 //! its namespace: that invalidates too much, never too little. Stamps come from a hybrid logical clock, so they
 //! go on growing after a restart.
 
+mod mark;
+
 use std::hash::BuildHasher;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -24,6 +26,8 @@ use std::hash::RandomState;
 use terrace_store::{Clock, Entry, Error, ErrorKind, Key, Namespace, Result, Tags, Version};
 
 use crate::version::HybridClock;
+
+use mark::{Last, Mark, Since};
 
 /// Where the marks are kept in the lowest store.
 const TABLE: &str = "\0generations";
@@ -67,62 +71,6 @@ pub enum Verdict {
     Expired,
     /// Something was, with [`Mode::Purge`].
     Purged,
-}
-
-/// Since when an entry is asked about.
-#[derive(Clone, Copy)]
-enum Since {
-    Stamp(u64),
-    Number(u32),
-}
-
-/// When something was invalidated for the last time, in one mode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Last {
-    stamp: u64,
-    number: u32,
-}
-
-impl Last {
-    fn merge(&mut self, other: Last) {
-        self.stamp = self.stamp.max(other.stamp);
-        self.number = self.number.max(other.number);
-    }
-    fn is_after(self, since: Since) -> bool {
-        match since {
-            Since::Stamp(stamp) => self.stamp > stamp,
-            Since::Number(number) => self.number > number,
-        }
-    }
-}
-
-/// When something was invalidated for the last time, by mode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Mark {
-    purged: Last,
-    expired: Last,
-}
-
-impl Mark {
-    fn set(&mut self, mode: Mode, last: Last) {
-        match mode {
-            Mode::Purge => self.purged.merge(last),
-            Mode::Expire => self.expired.merge(last),
-        }
-    }
-    fn merge(&mut self, other: Mark) {
-        self.purged.merge(other.purged);
-        self.expired.merge(other.expired);
-    }
-    fn last_stamp(self) -> u64 {
-        self.purged.stamp.max(self.expired.stamp)
-    }
-    fn verdict(self, since: Since) -> Verdict {
-        if self.purged.is_after(since) {
-            return Verdict::Purged;
-        }
-        if self.expired.is_after(since) { Verdict::Expired } else { Verdict::Valid }
-    }
 }
 
 #[derive(Default)]
@@ -303,6 +251,12 @@ impl Generations {
         self.invalidate(&Scope::All, Mode::Purge)
     }
 
+    /// As if there had been so many invalidations.
+    #[cfg(test)]
+    pub(crate) fn skip_to(&self, number: u32) {
+        self.number.store(number, Ordering::SeqCst);
+    }
+
     /// How many tags have a mark of their own.
     pub fn tags(&self) -> usize {
         self.table.read().unwrap_or_else(PoisonError::into_inner).tags.len()
@@ -388,90 +342,4 @@ fn prefix_mark<'a>(table: &'a mut Table, namespace: &Namespace, prefix: &Bytes) 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use terrace_store::fakes::FrozenClock;
-
-    fn generations(tag_limit: usize) -> Generations {
-        Generations::new(Arc::new(FrozenClock::at_wall_ms(1000)), tag_limit)
-    }
-
-    fn key(name: &str) -> Key {
-        Key::new("n", name).unwrap()
-    }
-
-    #[test]
-    fn what_was_loaded_before_an_invalidation_is_dead_and_what_came_after_lives() {
-        let generations = generations(10);
-        let tags = Tags::new(["users", "eu"]).unwrap();
-        let before = generations.stamp();
-        generations.invalidate(&Scope::Tag("users".into()), Mode::Purge);
-        let after = generations.stamp();
-        assert_eq!(generations.verdict(&key("k"), &tags, before), Verdict::Purged);
-        assert_eq!(generations.verdict(&key("k"), &tags, after), Verdict::Valid);
-        assert_eq!(generations.verdict(&key("k"), &Tags::new(["other"]).unwrap(), before), Verdict::Valid);
-        generations.invalidate(&Scope::Tag("eu".into()), Mode::Expire);
-        assert_eq!(generations.verdict(&key("k"), &tags, after), Verdict::Expired);
-    }
-
-    #[test]
-    fn prefixes_and_namespaces_cover_what_they_name_and_nothing_else() {
-        let generations = generations(10);
-        let start = generations.stamp();
-        let namespace = Namespace::new("n").unwrap();
-        generations.invalidate(&Scope::Prefix(namespace.clone(), "user:".into()), Mode::Purge);
-        let verdict = |key: &Key, stamp| generations.verdict(key, &Tags::NONE, stamp);
-        assert_eq!(verdict(&key("user:1"), start), Verdict::Purged);
-        assert_eq!(verdict(&key("order:1"), start), Verdict::Valid);
-        assert_eq!(verdict(&Key::new("m", "user:1").unwrap(), start), Verdict::Valid);
-        generations.invalidate(&Scope::Namespace(namespace), Mode::Purge);
-        assert_eq!(verdict(&key("order:1"), start), Verdict::Purged);
-        generations.invalidate(&Scope::All, Mode::Purge);
-        assert_eq!(verdict(&Key::new("m", "x").unwrap(), start), Verdict::Purged);
-    }
-
-    #[test]
-    fn a_full_table_invalidates_too_much_and_never_too_little() {
-        let generations = generations(8);
-        let start = generations.stamp();
-        for n in 0..1000 {
-            generations.invalidate(&Scope::Tag(Bytes::from(n.to_string())), Mode::Purge);
-        }
-        assert_eq!(generations.tags(), 8);
-        for n in 0..1000 {
-            let tags = Tags::new([n.to_string()]).unwrap();
-            assert_eq!(generations.verdict(&key("k"), &tags, start), Verdict::Purged, "tag {n}");
-        }
-        let namespace = Namespace::new("n").unwrap();
-        for n in 0..2 * PREFIX_LIMIT {
-            generations.invalidate(&Scope::Prefix(namespace.clone(), n.to_string().into()), Mode::Purge);
-        }
-        let last = key(&format!("{}-x", 2 * PREFIX_LIMIT - 1));
-        assert_eq!(generations.verdict(&last, &Tags::NONE, start), Verdict::Purged);
-    }
-
-    #[test]
-    fn kept_marks_bring_the_table_back_after_a_restart_even_if_the_clock_went_back() {
-        let old = generations(10);
-        let namespace = Namespace::new("n").unwrap();
-        let scopes = [
-            Scope::Tag("t".into()),
-            Scope::Prefix(namespace, "p".into()),
-            Scope::Namespace(Namespace::new("m").unwrap()),
-        ];
-        let start = old.stamp();
-        let kept: Vec<Kept> = scopes.iter().map(|scope| old.invalidate(scope, Mode::Purge)).collect();
-
-        let new = Generations::new(Arc::new(FrozenClock::at_wall_ms(1)), 10);
-        for kept in &kept {
-            new.restore(&kept.key().unwrap(), &kept.entry()).unwrap();
-        }
-        assert_eq!(new.verdict(&key("x"), &Tags::new(["t"]).unwrap(), start), Verdict::Purged);
-        assert_eq!(new.verdict(&key("px"), &Tags::NONE, start), Verdict::Purged);
-        assert_eq!(new.verdict(&Key::new("m", "x").unwrap(), &Tags::NONE, start), Verdict::Purged);
-        assert_eq!(new.verdict(&key("x"), &Tags::NONE, start), Verdict::Valid);
-        let later = new.invalidate(&Scope::Tag("t".into()), Mode::Purge);
-        assert!(kept.iter().all(|kept| kept.stamp() < later.stamp()), "stamps go on growing");
-        assert!(new.restore(&key("zzz"), &Entry::new("bad")).is_err());
-    }
-}
+mod tests;

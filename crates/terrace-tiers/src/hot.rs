@@ -183,3 +183,6 @@ impl<K: CacheKey, L: Clone + Send + Sync + 'static> HotTier<K, L> {
         }
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests;

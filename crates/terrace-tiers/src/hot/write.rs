@@ -12,8 +12,8 @@ use crate::generations::Verdict;
 use crate::key::CacheKey;
 
 impl<K: CacheKey, L: Clone + Send + Sync + 'static> HotTier<K, L> {
-    /// Puts a live value there if its condition holds. As [`Hot::put`], for those who know the types; they call
-    /// [`Hot::tell`], too.
+    /// Puts a live value there if its condition holds. As [`Hot::put`](super::Hot::put), for those who know the types; they
+    /// call [`Hot::tell`](super::Hot::tell), too.
     ///
     /// # Errors
     /// `Full` if it is too heavy, or there is no room and nothing may leave.
