@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::entry::Cause;
-use crate::wheel::Lifetime;
+use crate::wheel::{Lifetime, Look};
 
 /// No deadline.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -94,6 +94,27 @@ impl Columns {
         }
         let (limit, used) = self.idle(place)?;
         (now.saturating_sub(used.load(Ordering::Relaxed)) >= limit).then_some(Cause::Idle)
+    }
+
+    /// Looks at those entries, a bit each, of the row that begins in this place. Stops at the second dead one: the
+    /// rest are looked at when it is.
+    pub(crate) fn look(&self, first: usize, armed: u32, now: u64) -> Look {
+        let mut look = Look { dead: None, next: NEVER };
+        let mut rest = armed;
+        while rest != 0 {
+            let place = rest.trailing_zeros();
+            rest &= rest - 1;
+            match (self.dead(first + place as usize, now), look.dead) {
+                (Some(cause), None) => look.dead = Some((place, cause)),
+                (Some(_), Some(_)) => return Look { next: now, ..look },
+                // What lives now is never due now, even where the end of time rounds its deadline.
+                (None, _) => {
+                    let deadline = self.deadline(first + place as usize);
+                    look.next = look.next.min(deadline.max(now.saturating_add(1)));
+                }
+            }
+        }
+        look
     }
 
     /// Notes a use of the entry, if the last note is old enough to matter, or from a clock that has since gone

@@ -65,7 +65,7 @@ where
         make: impl FnOnce() -> Result<(V, Options), E>,
     ) -> Result<GotOrInserted<'_, K, V>, E> {
         let hash = self.hash(&key);
-        if let Some(value) = self.get_hashed(hash, key.borrow(), now, V::clone) {
+        if let Some(value) = self.get_hashed(hash, key.borrow(), || now, V::clone) {
             return Ok(GotOrInserted { value, inserted: None });
         }
         let (_, shard) = self.shard_of(hash);

@@ -53,6 +53,16 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        self.get_at(key, || now, read)
+    }
+
+    /// The same for a caller to whom the time costs something: `now` is asked only if the entry may expire.
+    #[inline]
+    pub fn get_at<Q, R>(&self, key: &Q, now: impl FnOnce() -> u64, read: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         self.get_hashed(self.hash(key), key, now, read)
     }
 
@@ -62,7 +72,7 @@ where
         &self,
         hash: u64,
         key: &Q,
-        now: u64,
+        now: impl FnOnce() -> u64,
         read: impl FnOnce(&V) -> R,
     ) -> Option<R>
     where
@@ -78,7 +88,13 @@ where
     /// By a thread that is reading already, or that is one of very many.
     #[cold]
     #[inline(never)]
-    fn read_rarely<Q, R>(&self, hash: u64, key: &Q, now: u64, read: impl FnOnce(&V) -> R) -> Option<R>
+    fn read_rarely<Q, R>(
+        &self,
+        hash: u64,
+        key: &Q,
+        now: impl FnOnce() -> u64,
+        read: impl FnOnce(&V) -> R,
+    ) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -91,7 +107,7 @@ where
         &self,
         pin: &Pin<'_>,
         (hash, key): (u64, &Q),
-        now: u64,
+        now: impl FnOnce() -> u64,
         read: impl FnOnce(&V) -> R,
     ) -> Option<R>
     where
@@ -123,7 +139,7 @@ where
         &self,
         pin: &Pin<'_>,
         (hash, key): (u64, &Q),
-        now: u64,
+        now: impl FnOnce() -> u64,
         read: impl FnOnce(&V) -> R,
     ) -> Option<R>
     where
@@ -147,9 +163,9 @@ where
         shard: &Shard<K, V, P>,
         hash: u64,
         found: &Found<'_, K, V>,
-        now: u64,
+        now: impl FnOnce() -> u64,
     ) -> bool {
-        if !found.is_used(now) {
+        if !found.use_at(now) {
             pin.count_miss();
             self.missed(shard, hash);
             return false;
@@ -198,7 +214,7 @@ where
                 self.shard_of(*hash).1.core.prefetch_entry(&pin, index_hash(*hash));
             }
             for (hash, key) in hashes.iter().zip(keys) {
-                if self.read_pinned(&pin, (*hash, *key), now, |value| read(place, Some(value))).is_none() {
+                if self.read_pinned(&pin, (*hash, *key), || now, |value| read(place, Some(value))).is_none() {
                     read(place, None);
                 }
                 place += 1;

@@ -1,23 +1,28 @@
 //! A hierarchical timer wheel: which entries of a shard have come to their end.
 //!
-//! Decision: eleven levels of 64 places cover every millisecond a `u64` can name, so nothing is clamped. A
-//! deadline stands on the level of the highest six-bit digit in which it differs from the wheel's time, and
-//! moves down as that time comes near. A bitmap per level skips empty places, so a long pause costs no more
-//! than a short one. The links live in a vector beside the cells that stays empty until some entry can expire.
+//! Decision: what stands in the wheel are *rows* of 32 cells that lie side by side, not entries. A row stands where
+//! the first of its entries may end, and a bit tells which of its cells may end at all; when its time comes its
+//! cells' own times are looked at, all in one go. So an entry costs a bit and its share of the row, under a byte,
+//! where links of its own cost twelve, and most of what is armed or disarmed changes no link at all.
 //!
-//! An idle entry is not moved when it is used: its stamp is, and when its old deadline fires it is put where
-//! the stamp says. Whether an entry is dead is always computed from its own times, never from its place, so
-//! a wheel that lags costs memory but never returns an expired entry.
+//! A row may come too early, because the entry it stood for has left or was used since; then it goes where its
+//! next entry says. It never comes too late. Whether an entry is dead is always computed from its own times,
+//! never from its place, so a wheel that lags costs memory but never returns an expired entry.
+//!
+//! Eleven levels of 64 places cover every millisecond a `u64` can name, so nothing is clamped. A row stands on the
+//! level of the highest six-bit digit in which its time differs from the wheel's, and moves down as that time
+//! comes near. A bitmap per level skips empty places, so a long pause costs no more than a short one.
 
+use crate::column::NEVER;
 use crate::entry::Cause;
 use crate::slab::{NIL, Slab, cover};
 
 const DIGIT: u32 = 6;
 const PLACES: usize = 1 << DIGIT;
 const LEVELS: usize = 11;
-/// The place of deadlines that the wheel's time has passed already.
+/// The place of rows whose time the wheel's has passed already.
 const DUE: u16 = (LEVELS * PLACES) as u16;
-/// The place of entries that cannot expire.
+/// The place of rows that are never due.
 const NOWHERE: u16 = u16::MAX;
 /// A clock that goes back by more than this moves the whole wheel; by less, the wheel waits for it.
 const PATIENCE_MS: u64 = 1000;
@@ -38,12 +43,24 @@ impl Lifetime {
     }
 }
 
+/// Cells of a row. Whole rows make up a chunk of cells.
+pub(crate) const ROW: u32 = 32;
+
+/// What is to be told of the cells of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// A cell whose entry is dead, by its place in the row, and why.
+    pub(crate) dead: Option<(u32, Cause)>,
+    /// When one of the others may be dead, [`NEVER`] for not at all.
+    pub(crate) next: u64,
+}
+
 /// Where the wheel finds the times of entries.
 pub(crate) trait Times {
-    /// When the entry is to be looked at; `u64::MAX` for never.
+    /// When the entry is to be looked at; [`NEVER`] for not at all.
     fn deadline(&self, cell: u32) -> u64;
-    /// Why it is dead at `now`, if it is.
-    fn dead(&self, cell: u32, now: u64) -> Option<Cause>;
+    /// Looks at those cells of a row, a bit each, that begins with this one.
+    fn look(&self, first: u32, armed: u32, now: u64) -> Look;
 }
 
 impl<K, V> Times for Slab<K, V> {
@@ -52,25 +69,31 @@ impl<K, V> Times for Slab<K, V> {
         columns.deadline(place)
     }
 
-    fn dead(&self, cell: u32, now: u64) -> Option<Cause> {
-        let (columns, place) = self.columns(cell);
-        columns.dead(place, now)
+    fn look(&self, first: u32, armed: u32, now: u64) -> Look {
+        let (columns, place) = self.columns(first);
+        columns.look(place, armed, now)
     }
 }
 
-struct Timer {
+/// The timers of 32 cells.
+struct Row {
+    /// When it is looked at. None of its entries ends before, unless a clock went back.
+    due: u64,
+    /// Which of its cells may end.
+    armed: u32,
     previous: u32,
     next: u32,
+    /// Where it stands; [`NOWHERE`] if it is never due.
     place: u16,
 }
 
-impl Default for Timer {
+impl Default for Row {
     fn default() -> Self {
-        Timer { previous: NIL, next: NIL, place: NOWHERE }
+        Row { due: NEVER, armed: 0, previous: NIL, next: NIL, place: NOWHERE }
     }
 }
 
-/// Heads of the lists of timers, one per place, and which places have one.
+/// Heads of the lists of rows, one per place, and which places have one.
 struct Places {
     heads: [u32; LEVELS * PLACES + 1],
     taken: [u64; LEVELS],
@@ -79,40 +102,50 @@ struct Places {
 /// The timers of one shard.
 #[derive(Default)]
 pub(crate) struct Wheel {
-    timers: Vec<Timer>,
+    rows: Vec<Row>,
     places: Option<Box<Places>>,
     /// Every place whose time begins before this has been emptied.
     time: u64,
-    armed: usize,
+    /// Rows that stand somewhere.
+    placed: usize,
 }
 
 impl Wheel {
     /// Watches an entry, whose lifetime ends, in place of what was watched of it before.
-    pub(crate) fn arm(&mut self, times: &impl Times, slot: u32, now: u64) {
-        self.disarm(slot);
+    pub(crate) fn arm(&mut self, times: &impl Times, cell: u32, now: u64) {
         self.follow(times, now);
-        cover(&mut self.timers, slot);
-        self.link(times, slot);
+        let number = cell / ROW;
+        cover(&mut self.rows, number);
+        let row = &mut self.rows[number as usize];
+        row.armed |= 1 << (cell % ROW);
+        let deadline = times.deadline(cell);
+        if deadline < row.due {
+            self.shift(number, deadline);
+        }
     }
 
     /// The entry no longer ends by itself.
-    pub(crate) fn disarm(&mut self, slot: u32) {
-        if self.timers.get(slot as usize).is_some_and(|timer| timer.place != NOWHERE) {
-            self.unlink(slot);
+    pub(crate) fn disarm(&mut self, cell: u32) {
+        let number = cell / ROW;
+        if let Some(row) = self.rows.get_mut(number as usize) {
+            row.armed &= !(1 << (cell % ROW));
+            if row.armed == 0 {
+                self.shift(number, NEVER);
+            }
         }
     }
 
     /// Whether [`expire`](Wheel::expire) would find work.
     pub(crate) fn is_due(&self, now: u64) -> bool {
         let behind = now.saturating_add(PATIENCE_MS) < self.time;
-        self.armed > 0 && (behind || self.next_place().is_some_and(|(_, begins)| begins <= now))
+        self.placed > 0 && (behind || self.next_place().is_some_and(|(_, begins)| begins <= now))
     }
 
-    /// The next entry that is dead at `now`, disarmed, and why. Takes one off `steps` for each timer looked at
-    /// and stops at 0, so that one call stays short after a long pause.
+    /// The next entry that is dead at `now`, disarmed, and why. Takes one off `steps` for each row looked at and
+    /// stops at 0, so that one call stays short after a long pause.
     #[inline]
     pub(crate) fn expire(&mut self, times: &impl Times, now: u64, steps: &mut usize) -> Option<(u32, Cause)> {
-        if self.armed == 0 {
+        if self.placed == 0 {
             self.time = now;
             return None;
         }
@@ -128,11 +161,19 @@ impl Wheel {
             };
             self.time = self.time.max(begins);
             *steps -= 1;
-            let slot = self.head(place);
-            self.unlink(slot);
-            match times.dead(slot, now) {
-                Some(cause) => return Some((slot, cause)),
-                None => self.link(times, slot),
+            let number = self.head(place);
+            let Row { due, armed, .. } = self.rows[number as usize];
+            if due > now {
+                // Not yet: it goes down a level.
+                self.shift(number, due);
+                continue;
+            }
+            let look = times.look(number * ROW, armed, now);
+            self.shift(number, look.next);
+            if let Some((place, cause)) = look.dead {
+                let cell = number * ROW + place;
+                self.disarm(cell);
+                return Some((cell, cause));
             }
         }
         None
@@ -143,22 +184,23 @@ impl Wheel {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.timers.capacity() * size_of::<Timer>() + self.places.as_ref().map_or(0, |_| size_of::<Places>())
+        self.rows.capacity() * size_of::<Row>() + self.places.as_ref().map_or(0, |_| size_of::<Places>())
     }
 
     /// Sets the wheel back when the clock went back by far: waiting for the old time to come again would keep
     /// dead entries in memory for as long.
     fn follow(&mut self, times: &impl Times, now: u64) {
         if now.saturating_add(PATIENCE_MS) < self.time {
-            let armed: Vec<u32> = (0..self.timers.len() as u32)
-                .filter(|slot| self.timers[*slot as usize].place != NOWHERE)
+            let placed: Vec<u32> = (0..self.rows.len() as u32)
+                .filter(|number| self.rows[*number as usize].place != NOWHERE)
                 .collect();
-            for slot in &armed {
-                self.unlink(*slot);
+            for number in &placed {
+                self.unlink(*number);
             }
             self.time = now;
-            for slot in armed {
-                self.link(times, slot);
+            for number in placed {
+                let look = times.look(number * ROW, self.rows[number as usize].armed, now);
+                self.shift(number, if look.dead.is_some() { now } else { look.next });
             }
         }
     }
@@ -191,40 +233,50 @@ impl Wheel {
         self.places.as_ref().map_or(NIL, |places| places.heads[place as usize])
     }
 
-    fn link(&mut self, times: &impl Times, slot: u32) {
-        let deadline = times.deadline(slot);
-        let place = place_of(self.time, deadline);
+    /// Has a row looked at when it is due now.
+    fn shift(&mut self, number: u32, due: u64) {
+        self.unlink(number);
+        self.rows[number as usize].due = due;
+        if due != NEVER {
+            self.link(number, place_of(self.time, due));
+        }
+    }
+
+    fn link(&mut self, number: u32, place: u16) {
         let places = self.places.get_or_insert_with(|| {
             Box::new(Places { heads: [NIL; LEVELS * PLACES + 1], taken: [0; LEVELS] })
         });
-        let head = std::mem::replace(&mut places.heads[place as usize], slot);
+        let head = std::mem::replace(&mut places.heads[place as usize], number);
         if place != DUE {
             places.taken[place as usize / PLACES] |= 1 << (place as usize % PLACES);
         }
         if head != NIL {
-            self.timers[head as usize].previous = slot;
+            self.rows[head as usize].previous = number;
         }
-        let timer = &mut self.timers[slot as usize];
-        (timer.previous, timer.next, timer.place) = (NIL, head, place);
-        self.armed += 1;
+        let row = &mut self.rows[number as usize];
+        (row.previous, row.next, row.place) = (NIL, head, place);
+        self.placed += 1;
     }
 
-    fn unlink(&mut self, slot: u32) {
-        let timer = &mut self.timers[slot as usize];
-        let (previous, next, place) = (timer.previous, timer.next, timer.place);
-        timer.place = NOWHERE;
+    fn unlink(&mut self, number: u32) {
+        let row = &mut self.rows[number as usize];
+        let (previous, next, place) = (row.previous, row.next, row.place);
+        if place == NOWHERE {
+            return;
+        }
+        row.place = NOWHERE;
         if next != NIL {
-            self.timers[next as usize].previous = previous;
+            self.rows[next as usize].previous = previous;
         }
         if previous != NIL {
-            self.timers[previous as usize].next = next;
+            self.rows[previous as usize].next = next;
         } else if let Some(places) = &mut self.places {
             places.heads[place as usize] = next;
             if next == NIL && place != DUE {
                 places.taken[place as usize / PLACES] &= !(1 << (place as usize % PLACES));
             }
         }
-        self.armed -= 1;
+        self.placed -= 1;
     }
 }
 

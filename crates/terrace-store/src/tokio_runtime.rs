@@ -48,7 +48,7 @@ impl Clock for TokioClock {
 
     fn wall_ms(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        since.as_secs().saturating_mul(1000).saturating_add(u64::from(since.subsec_millis()))
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {

@@ -6,13 +6,18 @@
 //! many tags it has, and on a hit one load tells that nothing at all was invalidated since the entry was last
 //! looked at.
 //!
+//! Invalidations are also *numbered*, from one on as long as the process lives. What is in memory goes by numbers,
+//! which take half the room of stamps; what comes from a store has a stamp, and gets its number on the way in.
+//!
 //! The tables are bounded. A tag too many goes into a bucket it shares with others, a prefix too many becomes
 //! its namespace: that invalidates too much, never too little. Stamps come from a hybrid logical clock, so they
 //! go on growing after a restart.
 
+mod mark;
+
 use std::hash::BuildHasher;
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -21,6 +26,8 @@ use std::hash::RandomState;
 use terrace_store::{Clock, Entry, Error, ErrorKind, Key, Namespace, Result, Tags, Version};
 
 use crate::version::HybridClock;
+
+use mark::{Last, Mark, Since};
 
 /// Where the marks are kept in the lowest store.
 const TABLE: &str = "\0generations";
@@ -66,29 +73,6 @@ pub enum Verdict {
     Purged,
 }
 
-/// The last stamps at which something was invalidated, by mode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Mark {
-    purged: u64,
-    expired: u64,
-}
-
-impl Mark {
-    fn set(&mut self, mode: Mode, stamp: u64) {
-        match mode {
-            Mode::Purge => self.purged = self.purged.max(stamp),
-            Mode::Expire => self.expired = self.expired.max(stamp),
-        }
-    }
-    fn merge(&mut self, other: Mark) {
-        self.purged = self.purged.max(other.purged);
-        self.expired = self.expired.max(other.expired);
-    }
-    fn last(self) -> u64 {
-        self.purged.max(self.expired)
-    }
-}
-
 #[derive(Default)]
 struct Table {
     all: Mark,
@@ -103,6 +87,8 @@ pub struct Generations {
     stamps: HybridClock,
     /// The last stamp given to an invalidation.
     current: AtomicU64,
+    /// How many invalidations there were; it stops at the highest. Set after the stamp.
+    number: AtomicU32,
     tag_limit: usize,
     hasher: RandomState,
     table: RwLock<Table>,
@@ -114,6 +100,7 @@ impl Generations {
         Self {
             stamps: HybridClock::new(clock),
             current: AtomicU64::new(0),
+            number: AtomicU32::new(0),
             tag_limit,
             hasher: RandomState::new(),
             table: RwLock::default(),
@@ -125,18 +112,40 @@ impl Generations {
         self.current.load(Ordering::SeqCst)
     }
 
+    /// The number of the last invalidation.
+    #[inline]
+    pub(crate) fn number(&self) -> u32 {
+        self.number.load(Ordering::SeqCst)
+    }
+
+    /// The number that an entry may carry of which all invalidations so far are known not to cover it. After four
+    /// billion of them numbers say no more which came first: then an entry never carries the last, and is judged
+    /// on each read, by marks that all seem to be later than it. That is a miss too many, never one too few.
+    pub(crate) fn outlived(&self) -> u32 {
+        self.number().min(u32::MAX - 1)
+    }
+
     /// What became of an entry with this key and these tags whose load began at this stamp.
     pub fn verdict(&self, key: &Key, tags: &Tags, stamp: u64) -> Verdict {
         if stamp >= self.stamp() {
             return Verdict::Valid;
         }
+        self.verdict_since(key, tags, Since::Stamp(stamp))
+    }
+
+    /// The same of an entry that carries the number of an invalidation it outlived.
+    pub(crate) fn verdict_after(&self, key: &Key, tags: &Tags, number: u32) -> Verdict {
+        self.verdict_since(key, tags, Since::Number(number))
+    }
+
+    fn verdict_since(&self, key: &Key, tags: &Tags, since: Since) -> Verdict {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let mut mark = table.all;
         if let Some(namespace) = table.namespaces.get(key.namespace_name()) {
             mark.merge(*namespace);
         }
         for (namespace, prefix, of) in &table.prefixes {
-            if of.last() > stamp
+            if of.verdict(since) != Verdict::Valid
                 && namespace.name() == key.namespace_name()
                 && key.bytes().starts_with(prefix)
             {
@@ -147,11 +156,7 @@ impl Generations {
             mark.merge(table.tags.get(tag).copied().unwrap_or_default());
             mark.merge(table.buckets.get(self.bucket(tag)).copied().unwrap_or_default());
         }
-        match mark {
-            Mark { purged, .. } if purged > stamp => Verdict::Purged,
-            Mark { expired, .. } if expired > stamp => Verdict::Expired,
-            _ => Verdict::Valid,
-        }
+        mark.verdict(since)
     }
 
     /// [`Generations::verdict`] of a stored entry.
@@ -169,13 +174,25 @@ impl Generations {
     /// For the scopes that name single keys: those are deleted, not marked.
     pub fn invalidate(&self, scope: &Scope, mode: Mode) -> Kept {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        let stamp = self.stamps.tick().0;
-        let kept = self.mark(&mut table, scope, mode, stamp);
-        self.current.fetch_max(stamp, Ordering::SeqCst);
+        let last = Last { stamp: self.stamps.tick().0, number: self.next_number() };
+        let kept = self.mark(&mut table, scope, mode, last);
+        self.publish(last);
         kept
     }
 
-    fn mark(&self, table: &mut Table, scope: &Scope, mode: Mode, stamp: u64) -> Kept {
+    /// The number of the invalidation that is about to be marked, under the table's lock.
+    fn next_number(&self) -> u32 {
+        self.number().saturating_add(1)
+    }
+
+    /// Makes known what was marked, under the table's lock. The stamp first: whoever reads the number and then finds
+    /// an entry's stamp current knows that the entry has outlived that number.
+    fn publish(&self, last: Last) {
+        self.current.fetch_max(last.stamp, Ordering::SeqCst);
+        self.number.store(last.number, Ordering::SeqCst);
+    }
+
+    fn mark(&self, table: &mut Table, scope: &Scope, mode: Mode, last: Last) -> Kept {
         let (name, mark) = match scope {
             Scope::All => (name(b'a', b""), &mut table.all),
             Scope::Namespace(namespace) => namespace_mark(table, namespace),
@@ -183,7 +200,7 @@ impl Generations {
             Scope::Tag(tag) => self.tag_mark(table, tag),
             Scope::Key(_) | Scope::Keys(_) => unreachable!("single keys are deleted, not marked"),
         };
-        mark.set(mode, stamp);
+        mark.set(mode, last);
         Kept { name, mark: *mark }
     }
 
@@ -204,7 +221,7 @@ impl Generations {
     /// # Errors
     /// `Corrupt` if it is none of ours; the caller then has to [`Generations::distrust`] everything.
     pub fn restore(&self, key: &Key, entry: &Entry) -> Result<()> {
-        let mark = unpack(&entry.value).ok_or_else(|| damaged(key))?;
+        let mut mark = unpack(&entry.value).ok_or_else(|| damaged(key))?;
         let (&kind, rest) = key.bytes().split_first().ok_or_else(|| damaged(key))?;
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         let held = match kind {
@@ -217,15 +234,27 @@ impl Generations {
             }
             _ => return Err(damaged(key)),
         };
+        // In this process it is a new invalidation.
+        let number = self.next_number();
+        for last in [&mut mark.purged, &mut mark.expired] {
+            last.number = if last.stamp == 0 { 0 } else { number };
+        }
         held.merge(mark);
-        self.stamps.observe(Version(mark.last()));
-        self.current.fetch_max(mark.last(), Ordering::SeqCst);
+        let stamp = mark.last_stamp();
+        self.stamps.observe(Version(stamp));
+        self.publish(Last { stamp, number });
         Ok(())
     }
 
     /// Gives up everything that was stored so far: what a lost table means.
     pub fn distrust(&self) -> Kept {
         self.invalidate(&Scope::All, Mode::Purge)
+    }
+
+    /// As if there had been so many invalidations.
+    #[cfg(test)]
+    pub(crate) fn skip_to(&self, number: u32) {
+        self.number.store(number, Ordering::SeqCst);
     }
 
     /// How many tags have a mark of their own.
@@ -265,21 +294,21 @@ impl Kept {
         let mut mark = self.mark;
         mark.merge(held.and_then(|held| unpack(&held.value)).unwrap_or_default());
         let mut value = [0; 16];
-        value[..8].copy_from_slice(&mark.purged.to_le_bytes());
-        value[8..].copy_from_slice(&mark.expired.to_le_bytes());
+        value[..8].copy_from_slice(&mark.purged.stamp.to_le_bytes());
+        value[8..].copy_from_slice(&mark.expired.stamp.to_le_bytes());
         Entry::new(Bytes::copy_from_slice(&value))
     }
 
     /// The stamp of the invalidation.
     pub fn stamp(&self) -> NonZeroU64 {
-        NonZeroU64::new(self.mark.last()).unwrap_or(NonZeroU64::MIN)
+        NonZeroU64::new(self.mark.last_stamp()).unwrap_or(NonZeroU64::MIN)
     }
 }
 
 fn unpack(value: &[u8]) -> Option<Mark> {
     let (purged, expired) = value.split_at_checked(8)?;
-    let number = |bytes: &[u8]| Some(u64::from_le_bytes(bytes.try_into().ok()?));
-    Some(Mark { purged: number(purged)?, expired: number(expired)? })
+    let last = |bytes: &[u8]| Some(Last { stamp: u64::from_le_bytes(bytes.try_into().ok()?), number: 0 });
+    Some(Mark { purged: last(purged)?, expired: last(expired)? })
 }
 
 fn damaged(key: &Key) -> Error {
@@ -313,90 +342,4 @@ fn prefix_mark<'a>(table: &'a mut Table, namespace: &Namespace, prefix: &Bytes) 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use terrace_store::fakes::FrozenClock;
-
-    fn generations(tag_limit: usize) -> Generations {
-        Generations::new(Arc::new(FrozenClock::at_wall_ms(1000)), tag_limit)
-    }
-
-    fn key(name: &str) -> Key {
-        Key::new("n", name).unwrap()
-    }
-
-    #[test]
-    fn what_was_loaded_before_an_invalidation_is_dead_and_what_came_after_lives() {
-        let generations = generations(10);
-        let tags = Tags::new(["users", "eu"]).unwrap();
-        let before = generations.stamp();
-        generations.invalidate(&Scope::Tag("users".into()), Mode::Purge);
-        let after = generations.stamp();
-        assert_eq!(generations.verdict(&key("k"), &tags, before), Verdict::Purged);
-        assert_eq!(generations.verdict(&key("k"), &tags, after), Verdict::Valid);
-        assert_eq!(generations.verdict(&key("k"), &Tags::new(["other"]).unwrap(), before), Verdict::Valid);
-        generations.invalidate(&Scope::Tag("eu".into()), Mode::Expire);
-        assert_eq!(generations.verdict(&key("k"), &tags, after), Verdict::Expired);
-    }
-
-    #[test]
-    fn prefixes_and_namespaces_cover_what_they_name_and_nothing_else() {
-        let generations = generations(10);
-        let start = generations.stamp();
-        let namespace = Namespace::new("n").unwrap();
-        generations.invalidate(&Scope::Prefix(namespace.clone(), "user:".into()), Mode::Purge);
-        let verdict = |key: &Key, stamp| generations.verdict(key, &Tags::NONE, stamp);
-        assert_eq!(verdict(&key("user:1"), start), Verdict::Purged);
-        assert_eq!(verdict(&key("order:1"), start), Verdict::Valid);
-        assert_eq!(verdict(&Key::new("m", "user:1").unwrap(), start), Verdict::Valid);
-        generations.invalidate(&Scope::Namespace(namespace), Mode::Purge);
-        assert_eq!(verdict(&key("order:1"), start), Verdict::Purged);
-        generations.invalidate(&Scope::All, Mode::Purge);
-        assert_eq!(verdict(&Key::new("m", "x").unwrap(), start), Verdict::Purged);
-    }
-
-    #[test]
-    fn a_full_table_invalidates_too_much_and_never_too_little() {
-        let generations = generations(8);
-        let start = generations.stamp();
-        for n in 0..1000 {
-            generations.invalidate(&Scope::Tag(Bytes::from(n.to_string())), Mode::Purge);
-        }
-        assert_eq!(generations.tags(), 8);
-        for n in 0..1000 {
-            let tags = Tags::new([n.to_string()]).unwrap();
-            assert_eq!(generations.verdict(&key("k"), &tags, start), Verdict::Purged, "tag {n}");
-        }
-        let namespace = Namespace::new("n").unwrap();
-        for n in 0..2 * PREFIX_LIMIT {
-            generations.invalidate(&Scope::Prefix(namespace.clone(), n.to_string().into()), Mode::Purge);
-        }
-        let last = key(&format!("{}-x", 2 * PREFIX_LIMIT - 1));
-        assert_eq!(generations.verdict(&last, &Tags::NONE, start), Verdict::Purged);
-    }
-
-    #[test]
-    fn kept_marks_bring_the_table_back_after_a_restart_even_if_the_clock_went_back() {
-        let old = generations(10);
-        let namespace = Namespace::new("n").unwrap();
-        let scopes = [
-            Scope::Tag("t".into()),
-            Scope::Prefix(namespace, "p".into()),
-            Scope::Namespace(Namespace::new("m").unwrap()),
-        ];
-        let start = old.stamp();
-        let kept: Vec<Kept> = scopes.iter().map(|scope| old.invalidate(scope, Mode::Purge)).collect();
-
-        let new = Generations::new(Arc::new(FrozenClock::at_wall_ms(1)), 10);
-        for kept in &kept {
-            new.restore(&kept.key().unwrap(), &kept.entry()).unwrap();
-        }
-        assert_eq!(new.verdict(&key("x"), &Tags::new(["t"]).unwrap(), start), Verdict::Purged);
-        assert_eq!(new.verdict(&key("px"), &Tags::NONE, start), Verdict::Purged);
-        assert_eq!(new.verdict(&Key::new("m", "x").unwrap(), &Tags::NONE, start), Verdict::Purged);
-        assert_eq!(new.verdict(&key("x"), &Tags::NONE, start), Verdict::Valid);
-        let later = new.invalidate(&Scope::Tag("t".into()), Mode::Purge);
-        assert!(kept.iter().all(|kept| kept.stamp() < later.stamp()), "stamps go on growing");
-        assert!(new.restore(&key("zzz"), &Entry::new("bad")).is_err());
-    }
-}
+mod tests;

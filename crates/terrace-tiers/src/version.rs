@@ -8,6 +8,11 @@ use terrace_store::{Clock, Version};
 /// Bits of the logical part: a million events a millisecond before it borrows from the future.
 const LOGICAL_BITS: u32 = 20;
 
+/// The wall time in a number that a hybrid clock gave.
+pub(crate) fn physical_ms(version: Version) -> u64 {
+    version.0 >> LOGICAL_BITS
+}
+
 /// A hybrid logical clock (Kulkarni et al., OPODIS 2014): numbers that only grow, stay close to wall time, and
 /// are above every number seen from elsewhere, whatever the wall clock does.
 pub struct HybridClock {

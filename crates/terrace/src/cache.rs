@@ -22,7 +22,7 @@ use crate::slot::{Mixed, Slot};
 /// the last is dropped the cache ends, and [`Cache::close`] ends it in good order.
 ///
 /// # Cost
-/// A hot hit takes one lookup in the memory engine, allocates nothing and asks no clock unless some entry has a
+/// A hot hit takes one lookup in the memory engine, allocates nothing and asks no clock unless this entry has a
 /// lifetime.
 pub struct Cache<K, V: Slot = Mixed> {
     pub(crate) inner: Arc<Inner<K, V>>,

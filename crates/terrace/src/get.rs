@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use terrace_store::{Error, ErrorKind, Result};
+use terrace_store::{BoxFuture, Error, ErrorKind, Result};
 use terrace_tiers::{Fetch, Found};
 
 /// The future of a read. After a hot hit it is ready and nothing was allocated; otherwise it waits for the flight
@@ -15,27 +15,31 @@ pub struct Get<T> {
 }
 
 enum State<T> {
-    Ready(Option<Result<T>>),
-    Fetching(Fetch, Box<dyn FnOnce(Found) -> Result<T> + Send>),
+    Ready(Result<T>),
+    /// Boxed and erased, so that a hit carries neither room for it nor the code that drops it.
+    Fetching(BoxFuture<'static, Result<T>>),
     Done,
 }
 
-/// No part of a `Get` is pinned: the fetch can move, and the rest is plain data.
+/// No part of a `Get` is pinned: what waits is in a box, and the rest is plain data.
 impl<T> Unpin for Get<T> {}
 
 impl<T> Get<T> {
     #[inline]
     pub(crate) fn ready(result: Result<T>) -> Self {
-        Self { state: State::Ready(Some(result)) }
+        Self { state: State::Ready(result) }
     }
+}
 
-    /// Waits for a fetch, and takes the value out of what it found.
+impl<T: 'static> Get<T> {
+    /// Waits for a fetch, unless it is over already, and takes the value out of what it found.
     pub(crate) fn fetching(
         fetch: Result<Fetch>,
         take: impl FnOnce(Found) -> Result<T> + Send + 'static,
     ) -> Self {
-        match fetch {
-            Ok(fetch) => Self { state: State::Fetching(fetch, Box::new(take)) },
+        match fetch.map(|mut fetch| (fetch.now(), fetch)) {
+            Ok((None, fetch)) => Self { state: State::Fetching(Box::pin(async { take(fetch.await?) })) },
+            Ok((Some(outcome), _)) => Self::ready(outcome.and_then(take)),
             Err(error) => Self::ready(Err(error)),
         }
     }
@@ -44,23 +48,24 @@ impl<T> Get<T> {
 impl<T> Future for Get<T> {
     type Output = Result<T>;
 
-    #[inline]
+    // Always: of a hit that is awaited where it was asked for nothing but its value is left.
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
-        let found = match &mut self.state {
-            State::Ready(result) => return Poll::Ready(result.take().unwrap_or_else(|| Err(polled_again()))),
-            State::Fetching(fetch, _) => match Pin::new(fetch).poll(context) {
-                Poll::Ready(found) => found,
-                Poll::Pending => return Poll::Pending,
-            },
-            State::Done => return Poll::Ready(Err(polled_again())),
-        };
+        if let State::Fetching(fetching) = &mut self.state {
+            let polled = fetching.as_mut().poll(context);
+            if polled.is_ready() {
+                self.state = State::Done;
+            }
+            return polled;
+        }
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Fetching(_, take) => Poll::Ready(found.and_then(take)),
+            State::Ready(result) => Poll::Ready(result),
             _ => Poll::Ready(Err(polled_again())),
         }
     }
 }
 
+#[cold]
 fn polled_again() -> Error {
     Error::new(ErrorKind::Invalid, "get").because("the future was polled after it had completed")
 }

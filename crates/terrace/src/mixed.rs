@@ -16,8 +16,12 @@ use crate::slot::Mixed;
 use crate::typed::{ATTEMPTS, LoadError, contended, fresh, loaded};
 
 /// The value as a `T`.
+#[inline]
 fn typed<T: Storable>(value: &Live) -> Result<T> {
-    value.downcast_ref::<T>().cloned().ok_or_else(|| mismatch::<T>("get"))
+    match value.downcast_ref::<T>() {
+        Some(value) => Ok(value.clone()),
+        None => Err(mismatch::<T>("get")),
+    }
 }
 
 impl<K: CacheKey> Cache<K, Mixed> {
@@ -25,6 +29,8 @@ impl<K: CacheKey> Cache<K, Mixed> {
         Decode { codec: Some(codec_of::<T>(self.inner.encoding)), retyped: false }
     }
 
+    /// The current value in the hot tier, if it is of this type.
+    #[inline]
     fn hot<T: Storable>(&self, key: &K::Borrowed) -> Option<Result<T>> {
         let read = self.inner.hot.get(key, |held, freshness| match freshness {
             Freshness::Fresh => Some(typed::<T>(&held.value)),
@@ -41,9 +47,17 @@ impl<K: CacheKey> Cache<K, Mixed> {
     pub fn get<T: Storable>(&self, key: &K::Borrowed) -> Get<Option<T>> {
         match self.hot::<T>(key) {
             Some(value) => Get::ready(value.map(Some)),
-            None if self.is_hot_only() => Get::ready(Ok(None)),
-            None => Get::fetching(self.fetch(key, self.decode::<T>(), None), fresh::<T>),
+            None => self.get_below::<T>(key),
         }
+    }
+
+    /// The way on from a miss in the hot tier. Not in line: a hit would carry it along.
+    #[inline(never)]
+    fn get_below<T: Storable>(&self, key: &K::Borrowed) -> Get<Option<T>> {
+        if self.is_hot_only() {
+            return Get::ready(Ok(None));
+        }
+        Get::fetching(self.fetch(key, self.decode::<T>(), None), fresh::<T>)
     }
 
     /// Everything that can be told about a key.

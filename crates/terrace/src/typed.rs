@@ -33,15 +33,29 @@ impl<K: CacheKey, V: Value> Cache<K, V> {
     /// Those of the durable tier, if no other tier answers. Failures of other tiers are misses.
     #[inline]
     pub fn get(&self, key: &K::Borrowed) -> Get<Option<V>> {
-        let hot = self.inner.hot.get(key, |held, freshness| match freshness {
+        match self.hot(key) {
+            Some(value) => Get::ready(Ok(Some(value))),
+            None => self.get_below(key),
+        }
+    }
+
+    /// The current value in the hot tier.
+    #[inline]
+    fn hot(&self, key: &K::Borrowed) -> Option<V> {
+        let read = self.inner.hot.get(key, |held, freshness| match freshness {
             Freshness::Fresh => Some(held.value.clone()),
             Freshness::Stale => None,
         });
-        match hot.flatten() {
-            Some(value) => Get::ready(Ok(Some(value))),
-            None if self.is_hot_only() => Get::ready(Ok(None)),
-            None => Get::fetching(self.fetch(key, self.decode(), None), fresh::<V>),
+        read.flatten()
+    }
+
+    /// The way on from a miss in the hot tier. Not in line: a hit would carry it along.
+    #[inline(never)]
+    fn get_below(&self, key: &K::Borrowed) -> Get<Option<V>> {
+        if self.is_hot_only() {
+            return Get::ready(Ok(None));
         }
+        Get::fetching(self.fetch(key, self.decode(), None), fresh::<V>)
     }
 
     /// Everything that can be told about a key.
@@ -74,11 +88,7 @@ impl<K: CacheKey, V: Value> Cache<K, V> {
         Fut: Future<Output = Result<V, E>> + Send + 'static,
         E: Into<LoadError>,
     {
-        let hot = self.inner.hot.get(key, |held, freshness| match freshness {
-            Freshness::Fresh => Some(held.value.clone()),
-            Freshness::Stale => None,
-        });
-        if let Some(value) = hot.flatten() {
+        if let Some(value) = self.hot(key) {
             return Get::ready(Ok(value));
         }
         let loader = self.loader(load, self.erase_loaded(key));

@@ -24,9 +24,9 @@ impl<'p, K, V> Found<'p, K, V> {
         if self.cell.is(flag::TIMED) { self.core.dead_by_time(self.number, now) } else { None }
     }
 
-    /// Whether it is alive at `now`; if so, this is a use for its idle limit.
+    /// Whether it is alive; if so, this is a use for its idle limit. Asks the time only if that matters.
     #[inline]
-    pub(crate) fn is_used(&self, now: u64) -> bool {
-        !self.cell.is(flag::TIMED) || self.core.use_in_time(self.number, now)
+    pub(crate) fn use_at(&self, now: impl FnOnce() -> u64) -> bool {
+        !self.cell.is(flag::TIMED) || self.core.use_in_time(self.number, now())
     }
 }

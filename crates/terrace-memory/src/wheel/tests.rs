@@ -15,8 +15,8 @@ impl Times for Columns {
         Columns::deadline(self, cell as usize)
     }
 
-    fn dead(&self, cell: u32, now: u64) -> Option<Cause> {
-        Columns::dead(self, cell as usize, now)
+    fn look(&self, first: u32, armed: u32, now: u64) -> Look {
+        Columns::look(self, first as usize, armed, now)
     }
 }
 
@@ -147,6 +147,33 @@ fn a_clock_a_little_behind_is_waited_for() {
     assert_eq!(expired(&mut wheel, 5_000), [1]);
 }
 
+#[test]
+fn a_row_stands_where_its_first_entry_ends_and_moves_only_when_it_comes() {
+    let mut wheel = Watched::new();
+    let stands = |wheel: &Watched| wheel.wheel.rows[0].due;
+    wheel.arm(3, at(5_000), 0);
+    wheel.arm(4, at(9_000), 0);
+    wheel.arm(5, at(4_000), 0);
+    assert_eq!(stands(&wheel), 4_000);
+    wheel.disarm(5);
+    wheel.arm(3, at(7_000), 0);
+    assert_eq!(stands(&wheel), 4_000, "a row that comes early costs less than moving it each time");
+    assert_eq!(expired(&mut wheel, 4_000), []);
+    assert_eq!((stands(&wheel), wheel.wheel.is_due(4_000)), (7_000, false));
+    assert_eq!(expired(&mut wheel, 7_000), [3]);
+    wheel.disarm(4);
+    assert_eq!((stands(&wheel), wheel.wheel.placed), (NEVER, 0));
+}
+
+#[test]
+fn an_entry_whose_limit_reaches_beyond_time_is_never_due() {
+    let mut wheel = Watched::new();
+    wheel.arm(0, idle(u64::MAX), 5);
+    wheel.arm(40, idle(u64::MAX - 2), 5);
+    assert_eq!(expired(&mut wheel, u64::MAX), []);
+    assert!(!wheel.wheel.is_due(u64::MAX));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Arm(u32, u64),
@@ -158,12 +185,14 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    // Twenty cells in three rows.
+    let slot = || (0..20u32).prop_map(|slot| slot * 4);
     let far = prop_oneof![0..100u64, 0..10_000u64, 0..100_000_000u64];
     prop_oneof![
-        4 => (0..20u32, far.clone()).prop_map(|(slot, after)| Step::Arm(slot, after)),
-        2 => (0..20u32, 1..5_000u64).prop_map(|(slot, limit)| Step::ArmIdle(slot, limit)),
-        2 => (0..20u32).prop_map(Step::Touch),
-        1 => (0..20u32).prop_map(Step::Disarm),
+        4 => (slot(), far.clone()).prop_map(|(slot, after)| Step::Arm(slot, after)),
+        2 => (slot(), 1..5_000u64).prop_map(|(slot, limit)| Step::ArmIdle(slot, limit)),
+        2 => slot().prop_map(Step::Touch),
+        1 => slot().prop_map(Step::Disarm),
         4 => far.prop_map(Step::Wait),
         1 => (0..20_000u64).prop_map(Step::Back),
     ]

@@ -43,7 +43,7 @@ async fn a_value_that_was_loaded_while_nothing_happened_is_kept_in_every_tier() 
             let entry = cold.store.get(&key("k")).await.unwrap().unwrap();
             assert_eq!(entry.value, "loaded");
             assert_eq!(
-                world.hot.get("k", |held, _| held.version),
+                world.hot.get("k", |held, _| held.version()),
                 Some(entry.version),
                 "the authority's version"
             );
@@ -166,7 +166,7 @@ async fn versions_come_from_the_authority_and_without_one_grow_whatever_the_cloc
     let (with_store, cold) = world(true, true).await;
     let version = with_store.put("k", "v").await.unwrap().version();
     assert_eq!(cold.unwrap().store.get(&key("k")).await.unwrap().map(|entry| entry.version), version);
-    assert_eq!(with_store.hot.get("k", |held, _| held.version), version);
+    assert_eq!(with_store.hot.get("k", |held, _| held.version()), version);
 
     let (alone, _) = world(false, true).await;
     let mut last = None;

@@ -63,7 +63,7 @@ async fn load(world: Arc<World>, origin: Arc<AtomicU64>) -> u64 {
 /// No tier holds anything older than this, and the hot tier nothing that the store below does not have.
 async fn assert_settled(world: &World, cold: &Gate, oldest: u64) {
     let below = cold.store.get(&key("k")).await.unwrap();
-    if let Some(version) = world.hot.get("k", |held, _| held.version) {
+    if let Some(version) = world.hot.get("k", |held, _| held.version()) {
         assert_eq!(
             below.map(|entry| entry.version),
             Some(version),

@@ -47,6 +47,7 @@ impl<T: Storable, F: Format> Codec for Of<T, F> {
 }
 
 /// The value is of another type than `T`.
+#[cold]
 pub(crate) fn mismatch<T>(operation: &'static str) -> Error {
     Error::new(ErrorKind::TypeMismatch, operation)
         .with("asked for", std::any::type_name::<T>())
