@@ -1,0 +1,46 @@
+#![doc = include_str!("../README.md")]
+
+pub mod answer;
+#[cfg(feature = "cache")]
+pub mod cache;
+pub mod call;
+pub mod chaos;
+pub mod checksum;
+pub mod circuit_breaker;
+#[cfg(feature = "compression")]
+pub mod compression;
+pub mod concurrency_limit;
+#[cfg(feature = "encryption")]
+pub mod encryption;
+pub mod guard;
+pub mod hedge;
+pub mod metrics;
+pub mod read_only;
+pub mod retry;
+mod stripes;
+pub mod throttle;
+pub mod timeout;
+#[cfg(feature = "tracing")]
+pub mod tracing;
+pub mod transform;
+pub mod world;
+
+#[cfg(feature = "cache")]
+pub use cache::{Cache, CacheConfig};
+pub use chaos::{Chaos, ChaosConfig};
+pub use checksum::Checksum;
+pub use circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
+#[cfg(feature = "compression")]
+pub use compression::{Compression, CompressionConfig};
+pub use concurrency_limit::{ConcurrencyLimit, ConcurrencyLimitConfig};
+#[cfg(feature = "encryption")]
+pub use encryption::{Encryption, EncryptionConfig};
+pub use hedge::{Hedge, HedgeConfig};
+pub use self::metrics::Metrics;
+pub use read_only::ReadOnly;
+pub use retry::{Retry, RetryConfig};
+pub use throttle::{Throttle, ThrottleConfig};
+pub use timeout::{Timeout, TimeoutConfig};
+#[cfg(feature = "tracing")]
+pub use self::tracing::{Tracing, TracingConfig};
+pub use world::World;

@@ -1,0 +1,119 @@
+//! Every layer keeps the contract over a store, alone and with another, and hands on the buffers that it does not change.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use terrace_envelope::Compression as Algorithm;
+use terrace_envelope::codec::Aim;
+use terrace_envelope::crypt::{Algorithm as Crypt, Key as Master, Keyring, Secret};
+use terrace_layers::compression::Choice;
+use terrace_layers::*;
+use terrace_store::conformance::{self, Report};
+use terrace_store::{Store, block_on};
+
+use crate::subject::{Beneath, Layered, Wrap};
+
+/// A layer's name, how it is put over a store, and whether it keeps buffers.
+struct Layer(&'static str, Wrap, bool);
+
+fn keyring() -> Keyring {
+    Keyring::new(Master::new(1, Crypt::Aes256GcmSiv, Secret::new(&[7; 32])))
+}
+
+macro_rules! layers {
+    ($($name:ident $keeps:literal |$inner:ident, $world:ident| $make:expr;)*) => {
+        $(fn $name() -> Layer {
+            let wrap: Wrap = |$inner, $world| Box::pin(async move {
+                let _ = &$world;
+                Ok(Arc::new($make) as Arc<dyn Store>)
+            });
+            Layer(stringify!($name), wrap, $keeps)
+        })*
+
+        const ALL: &[fn() -> Layer] = &[$($name),*];
+    };
+}
+
+layers! {
+    chaos true |inner, world| Chaos::over(inner, ChaosConfig::default(), &world);
+    checksum false |inner, world| Checksum::over(inner);
+    circuit_breaker true |inner, world| CircuitBreaker::over(inner, CircuitBreakerConfig::default(), &world);
+    compression_adaptive false |inner, world| {
+        let config = CompressionConfig { choice: Choice::Adaptive(Aim::Space), min_size: 1 };
+        Compression::open(inner, config, &world).await?
+    };
+    compression_zstd false |inner, world| {
+        let config = CompressionConfig { choice: Choice::Fixed(Algorithm::Zstd), min_size: 1 };
+        Compression::open(inner, config, &world).await?
+    };
+    concurrency_limit true |inner, world| {
+        ConcurrencyLimit::over(inner, ConcurrencyLimitConfig { places: 2, ..Default::default() }, &world)
+    };
+    encryption false |inner, world| Encryption::over(inner, keyring(), EncryptionConfig::default());
+    encryption_unbound false |inner, world| {
+        let config = EncryptionConfig { bind_versions: false, ..Default::default() };
+        Encryption::over(inner, keyring(), config)
+    };
+    hedge true |inner, world| {
+        let config = HedgeConfig { delay: Some(Duration::ZERO), percent: 100, ..Default::default() };
+        Hedge::over(inner, config, &world)
+    };
+    metrics true |inner, world| Metrics::over(inner, &world);
+    retry true |inner, world| Retry::over(inner, RetryConfig::default(), &world);
+    throttle true |inner, world| Throttle::over(inner, ThrottleConfig::default(), &world);
+    timeout true |inner, world| Timeout::over(inner, TimeoutConfig::default(), &world);
+    tracing true |inner, world| Tracing::over(inner, TracingConfig { keys: true });
+}
+
+/// Two layers that have to do with each other, the lower first.
+const PAIRS: &[[fn() -> Layer; 2]] = &[
+    [encryption, compression_zstd],
+    [encryption_unbound, compression_adaptive],
+    [checksum, encryption],
+    [checksum, compression_adaptive],
+    [timeout, retry],
+    [timeout, circuit_breaker],
+    [circuit_breaker, retry],
+    [concurrency_limit, hedge],
+    [throttle, metrics],
+    [chaos, checksum],
+];
+
+fn passes(beneath: Beneath, layers: &[fn() -> Layer]) -> Report {
+    let layers: Vec<Layer> = layers.iter().map(|layer| layer()).collect();
+    let wraps: Vec<Wrap> = layers.iter().map(|layer| layer.1).collect();
+    let names: Vec<_> = layers.iter().map(|layer| layer.0).collect();
+    println!("{}", names.join(" under "));
+    let subject = Layered(beneath, &wraps);
+    let report = block_on(conformance::all(&subject));
+    println!("{report}");
+    if layers.iter().all(|layer| layer.2) {
+        block_on(conformance::copies::values_keep_their_buffer(&subject));
+    }
+    report
+}
+
+#[test]
+fn each_layer_keeps_the_contract_over_memory() {
+    for layer in ALL {
+        let report = passes(Beneath::Memory, &[*layer]);
+        for suite in ["conditions", "model", "transaction", "snapshot", "watch", "lock", "publish"] {
+            assert!(report.ran.contains(&suite), "{} lost {suite}: {report}", layer().0);
+        }
+    }
+}
+
+#[test]
+fn each_layer_keeps_the_paths_of_the_store_beneath() {
+    for layer in ALL {
+        let report = passes(Beneath::Map, &[*layer]);
+        assert!(report.ran.contains(&"path"), "{} lost paths: {report}", layer().0);
+    }
+}
+
+#[test]
+fn layers_that_have_to_do_with_each_other_keep_the_contract_together() {
+    for pair in PAIRS {
+        passes(Beneath::Memory, pair);
+    }
+}
