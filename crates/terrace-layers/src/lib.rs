@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+pub mod access;
 pub mod answer;
+pub mod audit;
+pub mod bloom;
 #[cfg(feature = "cache")]
 pub mod cache;
 pub mod call;
@@ -15,6 +18,7 @@ pub mod encryption;
 pub mod guard;
 pub mod hedge;
 pub mod metrics;
+pub mod namespace;
 pub mod read_only;
 pub mod retry;
 mod stripes;
@@ -23,8 +27,12 @@ pub mod timeout;
 #[cfg(feature = "tracing")]
 pub mod tracing;
 pub mod transform;
+mod turns;
 pub mod world;
 
+pub use access::Access;
+pub use audit::{Audit, AuditConfig};
+pub use bloom::{Bloom, BloomConfig};
 #[cfg(feature = "cache")]
 pub use cache::{Cache, CacheConfig};
 pub use chaos::{Chaos, ChaosConfig};
@@ -37,6 +45,7 @@ pub use concurrency_limit::{ConcurrencyLimit, ConcurrencyLimitConfig};
 pub use encryption::{Encryption, EncryptionConfig};
 pub use hedge::{Hedge, HedgeConfig};
 pub use self::metrics::Metrics;
+pub use namespace::Namespaced;
 pub use read_only::ReadOnly;
 pub use retry::{Retry, RetryConfig};
 pub use throttle::{Throttle, ThrottleConfig};

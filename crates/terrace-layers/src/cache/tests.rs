@@ -73,7 +73,8 @@ fn a_value_that_was_read_before_a_write_is_not_cached_after_it() {
     let scene = scene(CacheConfig::default());
     let _ = block_on(scene.map.put_with(&key("k"), "1")).unwrap();
     scene.slow.control().hold(&[On::Get]);
-    let early = poll_once(scene.cache.get(&key("k"))).err().expect("it hangs");
+    let k = key("k");
+    let early = poll_once(scene.cache.get(&k)).err().expect("it hangs");
     scene.put("2");
     scene.slow.control().release();
     // The fake asks the map only now; what counts is that the read began before the write.

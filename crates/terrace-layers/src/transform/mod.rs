@@ -101,6 +101,11 @@ impl<T: Transform> Transformed<T> {
     async fn put_bound(&self, key: &Key, entry: Entry, options: PutOptions) -> Result<Written> {
         for _ in 0..VERSION_ATTEMPTS {
             let version = self.inner.reserve().await?;
+            if version >= Version::LIMIT {
+                // A store whose versions are used up assigns greater ones, but takes none.
+                let stored = self.transform().encode(key, entry, &options)?;
+                return self.inner.put(key, stored, options).await;
+            }
             let options = PutOptions { condition: Condition::Newer(version), ..options };
             let stored = self.transform().encode(key, entry.clone(), &options)?;
             let written = self.inner.put(key, stored, options).await?;

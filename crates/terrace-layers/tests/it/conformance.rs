@@ -6,10 +6,13 @@ use std::time::Duration;
 use terrace_envelope::Compression as Algorithm;
 use terrace_envelope::codec::Aim;
 use terrace_envelope::crypt::{Algorithm as Crypt, Key as Master, Keyring, Secret};
+use terrace_layers::access::{Rights, Rule, Scope, Who};
+use terrace_layers::cache::CachePolicy;
 use terrace_layers::compression::Choice;
 use terrace_layers::*;
 use terrace_store::conformance::{self, Report};
-use terrace_store::{Store, block_on};
+use terrace_store::fakes::MapStore;
+use terrace_store::{Namespace, Store, block_on};
 
 use crate::subject::{Beneath, Layered, Wrap};
 
@@ -18,6 +21,10 @@ struct Layer(&'static str, Wrap, bool);
 
 fn keyring() -> Keyring {
     Keyring::new(Master::new(1, Crypt::Aes256GcmSiv, Secret::new(&[7; 32])))
+}
+
+fn cache(policy: CachePolicy, inner: Arc<dyn Store>, world: &World) -> Cache {
+    Cache::over(inner, CacheConfig { policy, ..Default::default() }, world)
 }
 
 macro_rules! layers {
@@ -31,10 +38,34 @@ macro_rules! layers {
         })*
 
         const ALL: &[fn() -> Layer] = &[$($name),*];
+
+        /// A test for each layer, so that they run beside each other and each shows by name.
+        mod each_layer_keeps_the_contract_over_memory {
+            $(#[test] fn $name() { super::alone(super::$name); })*
+        }
     };
 }
 
 layers! {
+    access true |inner, world| {
+        Access::over(inner, vec![Rule::grant(Who::Everybody, Scope::All, Rights::ALL)])
+    };
+    audit true |inner, world| {
+        let log = Arc::new(MapStore::default());
+        let namespace = Namespace::new("audit")?;
+        Audit::open(inner, AuditConfig { log, namespace, reads: false, key: None }, &world).await?
+    };
+    bloom_advisory true |inner, world| {
+        Bloom::open(inner, BloomConfig { expected: 100, ..Default::default() }, &world).await?
+    };
+    bloom_sole true |inner, world| {
+        let config = BloomConfig { expected: 16, sole_writer: true, keep: true, ..Default::default() };
+        Bloom::open(inner, config, &world).await?
+    };
+    cache_arc true |inner, world| cache(CachePolicy::Arc, inner, &world);
+    cache_adaptive true |inner, world| cache(CachePolicy::Adaptive, inner, &world);
+    cache_lfu true |inner, world| cache(CachePolicy::Lfu, inner, &world);
+    cache_lru true |inner, world| cache(CachePolicy::Lru, inner, &world);
     chaos true |inner, world| Chaos::over(inner, ChaosConfig::default(), &world);
     checksum false |inner, world| Checksum::over(inner);
     circuit_breaker true |inner, world| CircuitBreaker::over(inner, CircuitBreakerConfig::default(), &world);
@@ -59,6 +90,8 @@ layers! {
         Hedge::over(inner, config, &world)
     };
     metrics true |inner, world| Metrics::over(inner, &world);
+    namespace true |inner, world| Namespaced::open(inner, "tenant").await?;
+    namespace_long true |inner, world| Namespaced::open(inner, "t".repeat(200)).await?;
     retry true |inner, world| Retry::over(inner, RetryConfig::default(), &world);
     throttle true |inner, world| Throttle::over(inner, ThrottleConfig::default(), &world);
     timeout true |inner, world| Timeout::over(inner, TimeoutConfig::default(), &world);
@@ -68,9 +101,19 @@ layers! {
 /// Two layers that have to do with each other, the lower first.
 const PAIRS: &[[fn() -> Layer; 2]] = &[
     [encryption, compression_zstd],
+    [compression_zstd, cache_adaptive],
+    [encryption, cache_lru],
+    [bloom_sole, cache_arc],
+    [encryption, bloom_sole],
+    [retry, cache_lfu],
     [encryption_unbound, compression_adaptive],
     [checksum, encryption],
     [checksum, compression_adaptive],
+    [namespace, bloom_sole],
+    [bloom_sole, namespace],
+    [namespace, encryption],
+    [namespace, namespace_long],
+    [access, audit],
     [timeout, retry],
     [timeout, circuit_breaker],
     [circuit_breaker, retry],
@@ -83,31 +126,34 @@ fn passes(beneath: Beneath, layers: &[fn() -> Layer]) -> Report {
     let layers: Vec<Layer> = layers.iter().map(|layer| layer()).collect();
     let wraps: Vec<Wrap> = layers.iter().map(|layer| layer.1).collect();
     let names: Vec<_> = layers.iter().map(|layer| layer.0).collect();
-    println!("{}", names.join(" under "));
+    let began = std::time::Instant::now();
     let subject = Layered(beneath, &wraps);
     let report = block_on(conformance::all(&subject));
-    println!("{report}");
+    println!("{}, {:?}: {report}", names.join(" under "), began.elapsed());
     if layers.iter().all(|layer| layer.2) {
         block_on(conformance::copies::values_keep_their_buffer(&subject));
     }
     report
 }
 
-#[test]
-fn each_layer_keeps_the_contract_over_memory() {
-    for layer in ALL {
-        let report = passes(Beneath::Memory, &[*layer]);
-        for suite in ["conditions", "model", "transaction", "snapshot", "watch", "lock", "publish"] {
-            assert!(report.ran.contains(&suite), "{} lost {suite}: {report}", layer().0);
-        }
+/// Everything that the engine can do it can still do.
+fn alone(layer: fn() -> Layer) {
+    let report = passes(Beneath::Memory, &[layer]);
+    for suite in ["conditions", "model", "transaction", "snapshot", "watch", "lock", "publish"] {
+        assert!(report.ran.contains(&suite), "{} lost {suite}: {report}", layer().0);
     }
 }
 
 #[test]
 fn each_layer_keeps_the_paths_of_the_store_beneath() {
     for layer in ALL {
-        let report = passes(Beneath::Map, &[*layer]);
-        assert!(report.ran.contains(&"path"), "{} lost paths: {report}", layer().0);
+        let Layer(name, wrap, _) = layer();
+        if name.starts_with("namespace") {
+            // Its root is not the root of the store.
+            continue;
+        }
+        println!("{name}");
+        block_on(conformance::path::all(&Layered(Beneath::Map, &[wrap])));
     }
 }
 
