@@ -117,7 +117,8 @@ impl Scope {
             }
             Self::Group(path) => {
                 let Some(rest) = area.prefix.strip_prefix(path.as_bytes()) else { return false };
-                let inside = path.is_empty() || rest.first() == Some(&b'/') || (rest.is_empty() && area.exact);
+                let inside =
+                    path.is_empty() || rest.first() == Some(&b'/') || (rest.is_empty() && area.exact);
                 area.namespace.is_empty() && inside
             }
         }
@@ -233,9 +234,13 @@ fn may(rules: &[Rule], caller: Option<&Identity>, call: &Call<'_>) -> bool {
             let rights = Rights { read: !keys_only, ..rights };
             allows(rules, caller, area(namespace.name(), prefix, false), rights)
         }
-        Subject::Namespace(Some(namespace)) => allows(rules, caller, area(namespace.name(), b"", false), rights),
+        Subject::Namespace(Some(namespace)) => {
+            allows(rules, caller, area(namespace.name(), b"", false), rights)
+        }
         Subject::Namespace(None) => allows_all(rules, caller, rights),
-        Subject::Prefix(namespace, prefix) => allows(rules, caller, area(namespace.name(), prefix, false), rights),
+        Subject::Prefix(namespace, prefix) => {
+            allows(rules, caller, area(namespace.name(), prefix, false), rights)
+        }
         Subject::Name(name) => allows(rules, caller, area(b"", name, true), rights),
         Subject::Path(path) => allows(rules, caller, area(b"", path.as_bytes(), true), rights),
     }
@@ -285,7 +290,11 @@ mod tests {
         let rules = vec![
             Rule::grant(Who::Name("ann".into()), ann, Rights::ALL),
             Rule::grant(Who::Group("staff".into()), Scope::Namespace(orders), Rights::LOOK),
-            Rule::grant(Who::Everybody, Scope::Namespace(space("public")), Rights { read: true, ..Rights::default() }),
+            Rule::grant(
+                Who::Everybody,
+                Scope::Namespace(space("public")),
+                Rights { read: true, ..Rights::default() },
+            ),
             Rule::grant(Who::Everybody, Scope::Group("docs".into()), Rights::LOOK),
             Rule::grant(Who::Name("root".into()), Scope::All, Rights::ALL),
         ];
@@ -305,7 +314,9 @@ mod tests {
         let doing = async {
             let mut told = String::new();
             let mut tell = |may: bool| told.push(if may { '+' } else { '-' });
-            for (namespace, key) in [("orders", "ann/1"), ("orders", "bob/1"), ("public", "p"), ("", "docs/a"), ("", "docsx")] {
+            for (namespace, key) in
+                [("orders", "ann/1"), ("orders", "bob/1"), ("public", "p"), ("", "docs/a"), ("", "docsx")]
+            {
                 let key = Key::new(namespace, key).unwrap();
                 tell(granted(store.get(&key).await));
                 tell(granted(store.put_with(&key, "w").await));
@@ -340,7 +351,9 @@ mod tests {
     #[test]
     fn a_batch_with_one_write_that_is_denied_is_denied_whole() {
         let (store, map) = store();
-        let write = |name: &str| Write::Put(Key::new("orders", name).unwrap(), Entry::new("w"), PutOptions::default());
+        let write = |name: &str| {
+            Write::Put(Key::new("orders", name).unwrap(), Entry::new("w"), PutOptions::default())
+        };
         let batch = vec![write("ann/2"), write("bob/2")];
         let ann = Identity::new("ann", [""; 0]);
         let denied = block_on(ann.clone().scope(Batch::apply(&store, batch))).unwrap_err();

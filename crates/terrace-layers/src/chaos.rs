@@ -88,9 +88,8 @@ impl Mischief {
     }
 
     fn strikes(&self, ppm: u32, which: usize) -> bool {
-        let struck = ppm > 0
-            && !self.calm.load(Ordering::Relaxed)
-            && self.rng.below(1_000_000) < u64::from(ppm);
+        let struck =
+            ppm > 0 && !self.calm.load(Ordering::Relaxed) && self.rng.below(1_000_000) < u64::from(ppm);
         if struck {
             self.counts[which].fetch_add(1, Ordering::Relaxed);
         }
@@ -123,8 +122,7 @@ impl Policy for Mischief {
         }
         let mut answer = make().await?;
         if call.operation.class() != Class::Read && self.strikes(self.config.lose_answer_ppm, 1) {
-            let kind =
-                if call.operation.leaves_unknown() { ErrorKind::Unknown } else { ErrorKind::Network };
+            let kind = if call.operation.leaves_unknown() { ErrorKind::Unknown } else { ErrorKind::Network };
             return Err(Error::new(kind, call.operation.name()).because("chaos lost the answer"));
         }
         if let Some(entry) = answer.entry()

@@ -276,7 +276,9 @@ impl Policy for Breaker {
             match self.state() {
                 BreakerState::Closed => beneath.health().await,
                 BreakerState::Open => Health::Down("it kept failing; its circuit is open".into()),
-                BreakerState::HalfOpen => Health::Degraded("it kept failing; its circuit is half-open".into()),
+                BreakerState::HalfOpen => {
+                    Health::Degraded("it kept failing; its circuit is half-open".into())
+                }
             }
         })
     }
@@ -448,7 +450,9 @@ mod tests {
     #[test]
     fn answers_that_are_no_failures_of_the_store_do_not_count() {
         let scene = scene(CircuitBreakerConfig::default());
-        for kind in [ErrorKind::Conflict, ErrorKind::Full, ErrorKind::Corrupt, ErrorKind::Denied, ErrorKind::Busy] {
+        for kind in
+            [ErrorKind::Conflict, ErrorKind::Full, ErrorKind::Corrupt, ErrorKind::Denied, ErrorKind::Busy]
+        {
             scene.flaky.control().heal();
             scene.flaky.control().inject(Fault::fail(kind));
             for _ in 0..10 {

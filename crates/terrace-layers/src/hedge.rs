@@ -127,7 +127,8 @@ impl Race {
 
     fn pay(&self) -> bool {
         let less = |tokens: u64| tokens.checked_sub(PRICE);
-        self.config.percent > 0 && self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+        self.config.percent > 0
+            && self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
     }
 }
 
@@ -169,7 +170,8 @@ impl Policy for Race {
                     }
                 }
             }
-            let Some(Poll::Ready(result)) = second.as_mut().map(|second| second.as_mut().poll(context)) else {
+            let Some(Poll::Ready(result)) = second.as_mut().map(|second| second.as_mut().poll(context))
+            else {
                 return Poll::Pending;
             };
             second = None;
@@ -191,9 +193,7 @@ impl Policy for Race {
 #[cfg(test)]
 mod tests {
     use terrace_store::block_on::poll_once;
-    use terrace_store::fakes::{
-        Fault, Flaky, FrozenClock, MapStore, Operation as On, Recording, Slow, When,
-    };
+    use terrace_store::fakes::{Fault, Flaky, FrozenClock, MapStore, Operation as On, Recording, Slow, When};
     use terrace_store::{ErrorKind, Key, StoreExt, block_on};
 
     use super::*;

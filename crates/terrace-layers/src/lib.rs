@@ -7,6 +7,7 @@ pub mod bloom;
 #[cfg(feature = "cache")]
 pub mod cache;
 pub mod call;
+pub mod chain;
 pub mod chaos;
 pub mod checksum;
 pub mod circuit_breaker;
@@ -21,7 +22,9 @@ pub mod metrics;
 pub mod namespace;
 pub mod read_only;
 pub mod retry;
+pub mod stack;
 mod stripes;
+pub mod tee;
 pub mod throttle;
 pub mod timeout;
 #[cfg(feature = "tracing")]
@@ -30,11 +33,15 @@ pub mod transform;
 mod turns;
 pub mod world;
 
+pub use self::metrics::Metrics;
+#[cfg(feature = "tracing")]
+pub use self::tracing::{Tracing, TracingConfig};
 pub use access::Access;
 pub use audit::{Audit, AuditConfig};
 pub use bloom::{Bloom, BloomConfig};
 #[cfg(feature = "cache")]
 pub use cache::{Cache, CacheConfig};
+pub use chain::Chain;
 pub use chaos::{Chaos, ChaosConfig};
 pub use checksum::Checksum;
 pub use circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
@@ -44,12 +51,13 @@ pub use concurrency_limit::{ConcurrencyLimit, ConcurrencyLimitConfig};
 #[cfg(feature = "encryption")]
 pub use encryption::{Encryption, EncryptionConfig};
 pub use hedge::{Hedge, HedgeConfig};
-pub use self::metrics::Metrics;
 pub use namespace::Namespaced;
 pub use read_only::ReadOnly;
 pub use retry::{Retry, RetryConfig};
+#[cfg(feature = "encryption")]
+pub use stack::EncryptionLayer;
+pub use stack::{Layer, Layered, Stack};
+pub use tee::Tee;
 pub use throttle::{Throttle, ThrottleConfig};
 pub use timeout::{Timeout, TimeoutConfig};
-#[cfg(feature = "tracing")]
-pub use self::tracing::{Tracing, TracingConfig};
 pub use world::World;

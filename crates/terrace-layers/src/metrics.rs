@@ -167,7 +167,8 @@ fn render_times(out: &mut String, store: &str, operation: &str, of: &OperationMe
     for (at, count) in of.times.iter().enumerate() {
         sum += count;
         let last = at + 1 == of.times.len();
-        let limit = if last { "+Inf".to_owned() } else { (Duration::from_micros(1 << at).as_secs_f64()).to_string() };
+        let limit =
+            if last { "+Inf".to_owned() } else { (Duration::from_micros(1 << at).as_secs_f64()).to_string() };
         let _ = writeln!(out, "terrace_store_call_seconds_bucket{{{labels},le=\"{limit}\"}} {sum}");
     }
     let _ = writeln!(out, "terrace_store_call_seconds_sum{{{labels}}} {}", of.time.as_secs_f64());
@@ -206,7 +207,8 @@ impl Policy for Counters {
         under_way.0 = None;
         let took = self.clock.now().saturating_sub(began);
         add(&row.nanos, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
-        let bucket = (took.as_nanos().saturating_sub(1) / 1_000).checked_ilog2().map_or(0, |log| log as usize + 1);
+        let bucket =
+            (took.as_nanos().saturating_sub(1) / 1_000).checked_ilog2().map_or(0, |log| log as usize + 1);
         add(&row.times[bucket.min(BUCKETS - 1)], 1);
         match &result {
             Ok(answer) => {

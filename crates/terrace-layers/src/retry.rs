@@ -328,9 +328,8 @@ mod tests {
     #[test]
     fn delays_grow_to_their_cap_and_are_drawn_from_the_whole_interval() {
         let scene = scene(RetryConfig::default());
-        let most = |repetition| {
-            (0..2_000).map(|_| scene.store.policy().delay(repetition)).max().unwrap_or_default()
-        };
+        let most =
+            |repetition| (0..2_000).map(|_| scene.store.policy().delay(repetition)).max().unwrap_or_default();
         for (repetition, cap_ms) in [(1, 10), (2, 20), (5, 160), (8, 1_000), (40, 1_000)] {
             let (longest, cap) = (most(repetition), Duration::from_millis(cap_ms));
             assert!(longest <= cap && longest > cap * 9 / 10, "{longest:?} of {cap:?}");

@@ -31,11 +31,7 @@ pub struct TimeoutConfig {
 impl Default for TimeoutConfig {
     /// A second for reads, two for writes, thirty for upkeep.
     fn default() -> Self {
-        Self {
-            read: Duration::from_secs(1),
-            write: Duration::from_secs(2),
-            upkeep: Duration::from_secs(30),
-        }
+        Self { read: Duration::from_secs(1), write: Duration::from_secs(2), upkeep: Duration::from_secs(30) }
     }
 }
 

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use terrace_store::{
-    Condition, Entry, Error, ErrorKind, Namespace, PutOptions, Result, Store, Written,
-};
+use terrace_store::{Condition, Entry, Error, ErrorKind, Namespace, PutOptions, Result, Store, Written};
 
 use super::record::Record;
 use crate::turns::Turns;
@@ -35,7 +33,9 @@ fn hash(key: Option<&[u8; 32]>, bytes: &[u8]) -> [u8; 32] {
 }
 
 fn broken(number: u64, why: &str) -> Error {
-    Error::new(ErrorKind::Corrupt, "audit").because(format!("the log is not what was written: {why}")).with("record", number)
+    Error::new(ErrorKind::Corrupt, "audit")
+        .because(format!("the log is not what was written: {why}"))
+        .with("record", number)
 }
 
 /// Reads the record of this number, with its hash; `None` if there is none.

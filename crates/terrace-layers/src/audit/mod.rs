@@ -22,9 +22,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use terrace_store::{BoxFuture, Clock, ErrorKind, Health, Identity, Namespace, Result, Store};
 
+use self::log::Log;
 pub use self::log::{Head, verify};
 pub use self::record::{Phase, Record};
-use self::log::Log;
 use crate::answer::Answer;
 use crate::call::{Call, Class, Operation, Subject};
 use crate::guard::{Guarded, Policy};
@@ -95,7 +95,9 @@ impl Witness {
             Subject::Keys(keys) => keys.iter().map(|key| key.flat().to_vec()).collect(),
             Subject::Writes(writes) => writes.iter().map(|write| write.key().flat().to_vec()).collect(),
             Subject::List(list) => vec![[list.namespace.flat_prefix(), &list.prefix].concat()],
-            Subject::Namespace(namespace) => namespace.map(|space| space.flat_prefix().to_vec()).into_iter().collect(),
+            Subject::Namespace(namespace) => {
+                namespace.map(|space| space.flat_prefix().to_vec()).into_iter().collect()
+            }
             Subject::Prefix(namespace, prefix) => vec![[namespace.flat_prefix(), prefix].concat()],
             Subject::Name(name) => vec![name.to_vec()],
             Subject::Path(path) => vec![path.as_bytes().to_vec()],
@@ -134,7 +136,9 @@ impl Policy for Witness {
     fn health<'a>(&'a self, beneath: &'a dyn Store) -> BoxFuture<'a, Health> {
         Box::pin(async move {
             match (beneath.health().await, self.unrecorded()) {
-                (Health::Up, lost @ 1..) => Health::Degraded(format!("how {lost} calls ended could not be recorded")),
+                (Health::Up, lost @ 1..) => {
+                    Health::Degraded(format!("how {lost} calls ended could not be recorded"))
+                }
                 (health, _) => health,
             }
         })

@@ -30,7 +30,10 @@ impl Shared {
     pub(super) async fn build(&self) -> Result<()> {
         let refuse = |kind, why: &str| Err(Error::new(kind, "bloom").because(why));
         let Some(iterate) = self.inner.as_iterate() else {
-            return refuse(ErrorKind::NotSupported, "a store that cannot list its keys has none to build it from");
+            return refuse(
+                ErrorKind::NotSupported,
+                "a store that cannot list its keys has none to build it from",
+            );
         };
         if self.building.swap(true, Ordering::SeqCst) {
             return refuse(ErrorKind::Busy, "one is being built already");

@@ -28,9 +28,8 @@ struct Shard {
 }
 
 /// Odd numbers that spread a hash over the words of a block, those of Parquet's filter.
-const SALT: [u32; WORDS] = [
-    0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31,
-];
+const SALT: [u32; WORDS] =
+    [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
 /// A set of hashes that forgets which they were and never says that one is not there that is.
 pub struct Filter {
@@ -94,7 +93,8 @@ impl Filter {
             return false;
         }
         let (shard, block) = self.place(hash);
-        while shard.writing.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        while shard.writing.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err()
+        {
             spin_loop();
         }
         for (word, mask) in block.0.iter().zip(masks(hash)) {
@@ -130,7 +130,8 @@ impl Filter {
         let blocks = self.shards.iter().flat_map(|shard| &*shard.blocks);
         let (mut sum, mut count) = (0.0, 0_u64);
         for block in blocks {
-            let filled = block.0.iter().map(|word| f64::from(word.load(Ordering::Relaxed).count_ones()) / 64.0);
+            let filled =
+                block.0.iter().map(|word| f64::from(word.load(Ordering::Relaxed).count_ones()) / 64.0);
             sum += filled.product::<f64>();
             count += 1;
         }

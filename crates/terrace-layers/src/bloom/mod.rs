@@ -33,8 +33,8 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use terrace_store::capability::{Batch, Iterate, Lock, Paths, Publish, Snapshot, Transact, Watch};
 use terrace_store::{
-    BoxFuture, Capabilities, Clock, DeleteOptions, Deleted, Entry, Error, ErrorKind, Health, Key,
-    PutOptions, Result, Store, Swept, Tasks, Version, Written,
+    BoxFuture, Capabilities, Clock, DeleteOptions, Deleted, Entry, Error, ErrorKind, Health, Key, PutOptions,
+    Result, Store, Swept, Tasks, Version, Written,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 

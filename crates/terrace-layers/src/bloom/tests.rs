@@ -1,8 +1,6 @@
 use terrace_store::block_on::poll_once;
 use terrace_store::capability::Batch;
-use terrace_store::fakes::{
-    Fault, Flaky, FrozenClock, MapStore, Operation as On, Recording, Slow, When,
-};
+use terrace_store::fakes::{Fault, Flaky, FrozenClock, MapStore, Operation as On, Recording, Slow, When};
 use terrace_store::{StoreExt, block_on};
 
 use super::*;
@@ -27,7 +25,8 @@ fn fill(store: &dyn Store, keys: std::ops::Range<u32>) {
 }
 
 fn all_there(store: &dyn Store, keys: std::ops::Range<u32>) -> bool {
-    keys.into_iter().all(|n| block_on(store.get(&key(n))).unwrap().is_some() && block_on(store.exists(&key(n))).unwrap())
+    keys.into_iter()
+        .all(|n| block_on(store.get(&key(n))).unwrap().is_some() && block_on(store.exists(&key(n))).unwrap())
 }
 
 /// Lets a store be opened again though a layer has closed it: as a store on a disk could be.

@@ -28,8 +28,8 @@ use terrace_memory::eviction::{Adaptive, AdaptiveReplacement, Lfu, Lru};
 use terrace_memory::{Config, Memory, Options};
 use terrace_store::capability::{Batch, Iterate, Lock, Paths, Publish, Snapshot, Transact, Watch};
 use terrace_store::{
-    BoxFuture, Capabilities, Clock, DeleteOptions, Deleted, Entry, Health, Key, PutOptions,
-    Result, Store, Swept, Version, Written,
+    BoxFuture, Capabilities, Clock, DeleteOptions, Deleted, Entry, Health, Key, PutOptions, Result, Store,
+    Swept, Version, Written,
 };
 
 use self::coherence::{Stripe, Ticket};

@@ -1,8 +1,6 @@
 use terrace_store::block_on::poll_once;
 use terrace_store::capability::Batch;
-use terrace_store::fakes::{
-    Fault, Flaky, FrozenClock, MapStore, Operation as On, Recording, Slow, When,
-};
+use terrace_store::fakes::{Fault, Flaky, FrozenClock, MapStore, Operation as On, Recording, Slow, When};
 use terrace_store::{StoreExt, block_on};
 
 use super::*;

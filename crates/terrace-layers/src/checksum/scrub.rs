@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use terrace_store::capability::{Cursor, List};
 use terrace_store::{
-    Condition, DeleteOptions, Deleted, Entry, Error, ErrorKind, Key, Namespace, PutOptions, Result, Store,
+    Condition, DeleteOptions, Deleted, Entry, Error, ErrorKind, Key, Namespace, PutOptions, Result,
 };
 
 use super::{Checksum, KIND};
@@ -81,7 +81,9 @@ impl Checksum {
     /// Dropping it stops it between two entries.
     pub async fn scrub(&self, config: ScrubConfig, world: &World) -> Result<ScrubReport> {
         let Some(iterate) = self.inner().as_iterate() else {
-            return Err(Error::new(ErrorKind::NotSupported, "scrub").because("the store cannot list its entries"));
+            return Err(
+                Error::new(ErrorKind::NotSupported, "scrub").because("the store cannot list its entries")
+            );
         };
         let mut report = ScrubReport::default();
         let mut pace = Pace { began: world.clock.now(), spent: Duration::ZERO };
@@ -191,7 +193,7 @@ mod tests {
 
     use terrace_store::block_on::poll_once;
     use terrace_store::fakes::{FrozenClock, MapStore};
-    use terrace_store::{StoreExt, block_on};
+    use terrace_store::{Store, StoreExt, block_on};
 
     use super::*;
     use crate::world::tests::world;

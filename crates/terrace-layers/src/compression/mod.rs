@@ -259,7 +259,9 @@ fn refused(key: &Key, error: terrace_envelope::Error) -> Error {
 
 fn no_dictionary(key: &Key, id: u32) -> Error {
     Error::new(ErrorKind::Corrupt, "get")
-        .because("the dictionary that the value was compressed with is not in the store; restore it from a copy")
+        .because(
+            "the dictionary that the value was compressed with is not in the store; restore it from a copy",
+        )
         .with("dictionary", id)
         .with("key", key.flat().escape_ascii())
 }

@@ -18,7 +18,10 @@ fn key(name: &str) -> Key {
 }
 
 fn json(n: usize) -> Vec<u8> {
-    format!("{{\"user\":\"user-{n}\",\"street\":\"Main Street {n}\",\"city\":\"Springfield\",\"active\":true}}").into()
+    format!(
+        "{{\"user\":\"user-{n}\",\"street\":\"Main Street {n}\",\"city\":\"Springfield\",\"active\":true}}"
+    )
+    .into()
 }
 
 fn choices() -> Vec<Choice> {
@@ -137,7 +140,11 @@ fn a_dictionary_that_does_not_pay_is_not_kept() {
     let map = Arc::new(MapStore::default());
     let store = over(&map, Choice::Fixed(Algorithm::Zstd));
     let namespace = key("").namespace();
-    assert_eq!(block_on(store.train(&namespace, Training::default())).unwrap(), None, "nothing to learn from");
+    assert_eq!(
+        block_on(store.train(&namespace, Training::default())).unwrap(),
+        None,
+        "nothing to learn from"
+    );
     for n in 0..4_000 {
         let _ = block_on(store.put_with(&key(&n.to_string()), json(n))).unwrap();
     }

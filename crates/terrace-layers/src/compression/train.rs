@@ -70,7 +70,9 @@ impl Compression {
         let (mut learn, mut judge) = (Vec::new(), Vec::new());
         let (mut taken, mut cursor) = (0, None);
         if self.inner().as_iterate().is_none() {
-            return Err(Error::new(ErrorKind::NotSupported, "train").because("the store cannot list its entries"));
+            return Err(
+                Error::new(ErrorKind::NotSupported, "train").because("the store cannot list its entries")
+            );
         }
         while taken < most {
             let page = Iterate::list(self, &list, cursor.as_ref()).await?;

@@ -9,13 +9,7 @@ const NO_TEXT: u32 = u32::MAX;
 
 fn times(entry: &Entry) -> [u64; 5] {
     let end = |time: Option<NonZeroU64>| time.map_or(0, NonZeroU64::get);
-    [
-        entry.created_ms,
-        end(entry.expires_ms),
-        end(entry.fresh_until_ms),
-        end(entry.idle_ms),
-        entry.stamp,
-    ]
+    [entry.created_ms, end(entry.expires_ms), end(entry.fresh_until_ms), end(entry.idle_ms), entry.stamp]
 }
 
 fn length(len: usize) -> Result<[u8; 4]> {

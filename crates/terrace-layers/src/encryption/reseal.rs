@@ -32,7 +32,9 @@ impl Encryption {
         limit: usize,
     ) -> Result<Resealed> {
         let Some(iterate) = self.inner().as_iterate() else {
-            return Err(Error::new(ErrorKind::NotSupported, "reseal").because("the store cannot list its entries"));
+            return Err(
+                Error::new(ErrorKind::NotSupported, "reseal").because("the store cannot list its entries")
+            );
         };
         let current = self.transform().keyring().current().id();
         let list = List { limit, ..List::all(namespace.clone()) };

@@ -51,7 +51,8 @@ fn nothing_of_it_can_be_read_beneath_and_all_of_it_comes_back() {
     let map = Arc::new(MapStore::default());
     for keyring in [Keyring::new(master(1, 1)), Keyring::new(master(2, 1))] {
         let store = over(&map, keyring);
-        let version = block_on(store.put(&key("k"), rich(), PutOptions::default())).unwrap().version().unwrap();
+        let version =
+            block_on(store.put(&key("k"), rich(), PutOptions::default())).unwrap().version().unwrap();
         let below = format!("{:?}", block_on(map.get(&key("k"))).unwrap().unwrap());
         assert!(!below.contains("secret") && !below.contains("5ec2e7f1"), "{below}");
         assert!(!below.contains(&0x5ec2_e7f1_6e23_1111_u64.to_string()), "{below}");
@@ -161,7 +162,10 @@ fn a_listing_leaves_out_what_is_damaged_and_the_health_says_so() {
     let _ = block_on(map.put(&key("b"), damaged, PutOptions::default())).unwrap();
     assert_eq!(block_on(store.health()), terrace_store::Health::Up);
     let listed = block_on(store.list_all(&List::all(key("").namespace()))).unwrap();
-    assert_eq!(listed.iter().map(|(key, _)| key.shared_bytes()).collect::<Vec<_>>(), [Bytes::from("a"), Bytes::from("c")]);
+    assert_eq!(
+        listed.iter().map(|(key, _)| key.shared_bytes()).collect::<Vec<_>>(),
+        [Bytes::from("a"), Bytes::from("c")]
+    );
     assert!(matches!(block_on(store.health()), terrace_store::Health::Degraded(_)));
     assert_eq!(block_on(store.bytes(&key("").namespace())).unwrap_err().kind(), ErrorKind::NotSupported);
 }

@@ -86,12 +86,14 @@ impl<T: Clone> Argument<T> {
 
 /// The answer to a policy that makes a call again without having said so.
 fn spent<'a, T: Send + 'a>(operation: Operation) -> BoxFuture<'a, Result<T>> {
-    let error = Error::new(ErrorKind::NotSupported, operation.name()).because("the call can be made only once");
+    let error =
+        Error::new(ErrorKind::NotSupported, operation.name()).because("the call can be made only once");
     Box::pin(std::future::ready(Err(error)))
 }
 
 fn missing<'a, T: Send + 'a>(operation: Operation) -> BoxFuture<'a, Result<T>> {
-    let error = Error::new(ErrorKind::NotSupported, operation.name()).because("the store beneath cannot do it");
+    let error =
+        Error::new(ErrorKind::NotSupported, operation.name()).because("the store beneath cannot do it");
     Box::pin(std::future::ready(Err(error)))
 }
 

@@ -53,7 +53,8 @@ impl<P: Policy> Transaction for GuardedTransaction<'_, P> {
     {
         let Self { inner, policy, seen, brought } = *self;
         Box::pin(async move {
-            let call = Call::new(Operation::TransactionCommit, Subject::Writes(&seen)).bringing(brought).once();
+            let call =
+                Call::new(Operation::TransactionCommit, Subject::Writes(&seen)).bringing(brought).once();
             let mut inner = Some(inner);
             let make = move || match inner.take() {
                 Some(inner) => inner.commit(),

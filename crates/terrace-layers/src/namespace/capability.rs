@@ -1,7 +1,9 @@
 //! The capabilities of a part of a store.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,8 +12,7 @@ use terrace_store::capability::{
     Write,
 };
 use terrace_store::{
-    BoxFuture, Condition, Deleted, Entry, Key, Namespace, PutOptions, Result, Version, Versions,
-    Written,
+    BoxFuture, Condition, Deleted, Entry, Key, Namespace, PutOptions, Result, Version, Versions, Written,
 };
 
 use super::map::{Map, Seen};
@@ -58,10 +59,13 @@ impl Batch for Namespaced {
             let mut outcomes = batch.apply(below).await?;
             for (place, key, is_put) in late {
                 let current = self.current(&key).await?;
-                outcomes.insert(place, match is_put {
-                    true => Outcome::Put(Written::Conflict { current }),
-                    false => Outcome::Delete(Deleted::Conflict { current }),
-                });
+                outcomes.insert(
+                    place,
+                    match is_put {
+                        true => Outcome::Put(Written::Conflict { current }),
+                        false => Outcome::Delete(Deleted::Conflict { current }),
+                    },
+                );
             }
             Ok(outcomes)
         })
@@ -74,9 +78,7 @@ impl Batch for Namespaced {
                 return batch.clear(Some(&self.map.namespace_down(namespace.name())?)).await;
             }
             let iterate = self.inner.as_iterate().ok_or_else(|| missing("clear"))?;
-            if self.inner.capabilities().versions == Versions::Assigned {
-                self.raise_floor().await?;
-            }
+            self.raise_floor().await?;
             let mut cleared = 0;
             for below in iterate.namespaces().await? {
                 if !matches!(self.map.seen(&below)?, Seen::Foreign) {
@@ -89,13 +91,19 @@ impl Batch for Namespaced {
 }
 
 impl Namespaced {
-    /// Notes that every version up to now came before everything was cleared.
+    /// Notes that every version up to now came before everything was cleared; whoever watches is told by it.
     async fn raise_floor(&self) -> Result<()> {
-        let Version(version) = self.inner.reserve().await?;
+        let (version, condition) = match self.inner.capabilities().versions {
+            Versions::Assigned => match self.inner.reserve().await? {
+                version if version < Version::LIMIT => (version.0, Condition::Newer(version)),
+                version => (version.0, Condition::Any),
+            },
+            Versions::Opaque => (0, Condition::Any),
+            // A copy is cleared by whoever writes it.
+            Versions::Given => return Ok(()),
+        };
         let entry = Entry::new(version.to_le_bytes().to_vec());
         let place = self.map.floor_key()?;
-        let condition =
-            if version < Version::LIMIT.0 { Condition::Newer(Version(version)) } else { Condition::Any };
         // A conflict is a floor that somebody raised higher.
         let _ = self.inner.put(&place, entry, PutOptions { condition, ..PutOptions::default() }).await?;
         self.floor.fetch_max(version, Ordering::AcqRel);
@@ -162,6 +170,8 @@ impl Iterate for Namespaced {
 
 struct NamespacedChanges {
     inner: Box<dyn Changes>,
+    /// Those of the note that everything was cleared.
+    cleared: Box<dyn Changes>,
     namespace: Namespace,
     map: Arc<Map>,
 }
@@ -175,29 +185,56 @@ impl Watch for Namespaced {
     ) -> BoxFuture<'a, Result<Box<dyn Changes>>> {
         Box::pin(async move {
             let watch = self.inner.as_watch().ok_or_else(|| missing("watch"))?;
+            let note = self.map.floor_key()?;
+            let cleared = watch.watch(&note.namespace(), note.shared_bytes()).await?;
             let inner = watch.watch(&self.map.namespace_down(namespace.name())?, prefix).await?;
             let (namespace, map) = (namespace.clone(), Arc::clone(&self.map));
-            Ok(Box::new(NamespacedChanges { inner, namespace, map }) as Box<dyn Changes>)
+            Ok(Box::new(NamespacedChanges { inner, cleared, namespace, map }) as Box<dyn Changes>)
         })
+    }
+}
+
+impl NamespacedChanges {
+    fn up(&self, change: Change) -> Change {
+        // A key that fits beneath fits here.
+        let up = |below: &Key| self.map.up(&self.namespace, below);
+        match change {
+            Change::Put { key, version } => {
+                up(&key).map_or(Change::Lagged, |key| Change::Put { key, version })
+            }
+            Change::Deleted { key, version } => {
+                up(&key).map_or(Change::Lagged, |key| Change::Deleted { key, version })
+            }
+            Change::Cleared(Some(_)) => Change::Cleared(Some(self.namespace.clone())),
+            other => other,
+        }
     }
 }
 
 #[deny(clippy::missing_trait_methods)]
 impl Changes for NamespacedChanges {
+    /// What is told of everything having been cleared comes before what is told of this namespace.
     fn next(&mut self) -> BoxFuture<'_, Option<Change>> {
         Box::pin(async move {
-            let change = self.inner.next().await?;
-            // A key that fits beneath fits here.
-            let up = |below: &Key| self.map.up(&self.namespace, below);
-            Some(match change {
-                Change::Put { key, version } => {
-                    up(&key).map_or(Change::Lagged, |key| Change::Put { key, version })
+            let (mut cleared, mut inner) = (Some(self.cleared.next()), self.inner.next());
+            let told = poll_fn(|context| {
+                if let Some(Poll::Ready(change)) = cleared.as_mut().map(|next| next.as_mut().poll(context)) {
+                    cleared = None;
+                    match change {
+                        Some(Change::Put { .. }) => return Poll::Ready(Some(Err(Change::Cleared(None)))),
+                        // The note is gone, or a note was missed: everything has to be read again.
+                        Some(_) => return Poll::Ready(Some(Err(Change::Lagged))),
+                        // The store was closed, and the other stream ends as well.
+                        None => {}
+                    }
                 }
-                Change::Deleted { key, version } => {
-                    up(&key).map_or(Change::Lagged, |key| Change::Deleted { key, version })
-                }
-                Change::Cleared(Some(_)) => Change::Cleared(Some(self.namespace.clone())),
-                other => other,
+                inner.as_mut().poll(context).map(|change| change.map(Ok))
+            })
+            .await?;
+            drop((cleared, inner));
+            Some(match told {
+                Ok(change) => self.up(change),
+                Err(change) => change,
             })
         })
     }

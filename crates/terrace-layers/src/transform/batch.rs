@@ -118,7 +118,9 @@ impl<T: Transform> Iterate for Transformed<T> {
                 iterate.count(namespace).await?;
                 return Err(Error::new(ErrorKind::NotSupported, "bytes")
                     .with("store", self.inner.name())
-                    .because("values change their length on the way; ask the store beneath for what they take"));
+                    .because(
+                        "values change their length on the way; ask the store beneath for what they take",
+                    ));
             };
             let (bytes, count) = (iterate.bytes(namespace).await?, iterate.count(namespace).await?);
             Ok(bytes.saturating_sub(count.saturating_mul(added)))

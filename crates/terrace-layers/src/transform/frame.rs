@@ -75,7 +75,8 @@ pub(crate) fn close(kind: u8, mut entry: Entry, framed: impl Into<Bytes>) -> Ent
 pub(crate) fn open(kind: u8, key: &Key, mut entry: Entry) -> Result<(Entry, Bytes)> {
     let mut framed = std::mem::take(&mut entry.value);
     if let Some(spilled) = take_spilled(kind, &mut entry) {
-        let spilled = spilled.ok_or_else(|| corrupt(key, "the part of it that is kept beside it is damaged"))?;
+        let spilled =
+            spilled.ok_or_else(|| corrupt(key, "the part of it that is kept beside it is damaged"))?;
         framed = [&spilled[..], &framed[..]].concat().into();
     }
     if framed.len() < HEAD || framed[0] != kind {

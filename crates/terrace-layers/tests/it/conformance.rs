@@ -8,11 +8,18 @@ use terrace_envelope::codec::Aim;
 use terrace_envelope::crypt::{Algorithm as Crypt, Key as Master, Keyring, Secret};
 use terrace_layers::access::{Rights, Rule, Scope, Who};
 use terrace_layers::cache::CachePolicy;
+use terrace_layers::chain::{Fallback, Member};
 use terrace_layers::compression::Choice;
-use terrace_layers::*;
+use terrace_layers::tee::OnLag;
+use terrace_layers::{
+    Access, Audit, AuditConfig, Bloom, BloomConfig, Cache, CacheConfig, Chain, Chaos, ChaosConfig, Checksum,
+    CircuitBreaker, CircuitBreakerConfig, Compression, CompressionConfig, ConcurrencyLimit,
+    ConcurrencyLimitConfig, Encryption, EncryptionConfig, Hedge, HedgeConfig, Metrics, Namespaced, Retry,
+    RetryConfig, Tee, Throttle, ThrottleConfig, Timeout, TimeoutConfig, Tracing, TracingConfig, World,
+};
 use terrace_store::conformance::{self, Report};
 use terrace_store::fakes::MapStore;
-use terrace_store::{Namespace, Store, block_on};
+use terrace_store::{BoxFuture, Namespace, Result, Store, block_on};
 
 use crate::subject::{Beneath, Layered, Wrap};
 
@@ -134,6 +141,45 @@ fn passes(beneath: Beneath, layers: &[fn() -> Layer]) -> Report {
         block_on(conformance::copies::values_keep_their_buffer(&subject));
     }
     report
+}
+
+/// A chain of the store and an empty one.
+fn chained(inner: Arc<dyn Store>, world: World) -> BoxFuture<'static, Result<Arc<dyn Store>>> {
+    Box::pin(async move {
+        let other = Arc::new(MapStore::new(world.clock));
+        let members = vec![Member::local("first", inner), Member::local("second", other)];
+        Ok(Arc::new(Chain::new(members, Fallback::default())?) as Arc<dyn Store>)
+    })
+}
+
+/// The store, and another that is to hold the same.
+fn teed(inner: Arc<dyn Store>, world: World) -> BoxFuture<'static, Result<Arc<dyn Store>>> {
+    Box::pin(async move {
+        let other = Arc::new(MapStore::new(world.clock));
+        Ok(Arc::new(Tee::new(inner, vec![other], OnLag::Count)?) as Arc<dyn Store>)
+    })
+}
+
+#[test]
+fn a_chain_keeps_the_contract_of_a_store_with_opaque_versions() {
+    let report = block_on(conformance::all(&Layered(Beneath::Memory, &[chained])));
+    println!("{report}");
+    for suite in ["conditions", "expiry", "iterate", "snapshot", "lock", "publish"] {
+        assert!(report.ran.contains(&suite), "{report}");
+    }
+    block_on(conformance::copies::values_keep_their_buffer(&Layered(Beneath::Memory, &[chained])));
+    let report = block_on(conformance::all(&Layered(Beneath::Map, &[chained])));
+    assert!(report.ran.contains(&"path"), "{report}");
+}
+
+#[test]
+fn a_tee_keeps_the_contract_of_its_first_store() {
+    let report = block_on(conformance::all(&Layered(Beneath::Memory, &[teed])));
+    println!("{report}");
+    for suite in ["batch", "floors", "model", "snapshot", "watch", "lock", "publish"] {
+        assert!(report.ran.contains(&suite), "{report}");
+    }
+    block_on(conformance::copies::values_keep_their_buffer(&Layered(Beneath::Memory, &[teed])));
 }
 
 /// Everything that the engine can do it can still do.

@@ -209,7 +209,11 @@ impl<C: Control> Store for Wrapped<C> {
     }
 
     fn delete<'a>(&'a self, key: &'a Key, options: DeleteOptions) -> BoxFuture<'a, Result<Deleted>> {
-        Box::pin(self.pass(of(Operation::Delete, key), async move { self.inner.delete(key, options).await }, none))
+        Box::pin(self.pass(
+            of(Operation::Delete, key),
+            async move { self.inner.delete(key, options).await },
+            none,
+        ))
     }
 
     fn exists<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool>> {
