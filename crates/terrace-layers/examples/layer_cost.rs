@@ -132,7 +132,7 @@ fn layer(name: &str, make: impl Fn(Arc<dyn Store>) -> Result<Stack>) -> Result<(
     if !read_only {
         fill(&**stack.store(), &keys)?;
     }
-    let stored = stored(&*beneath)? as f64 / KEYS as f64;
+    let stored = stored(&beneath)? as f64 / KEYS as f64;
     let entry = Entry::new(json(3, VALUE));
     let mut least = [f64::MAX; 4];
     for _ in 0..ROUNDS {
@@ -276,7 +276,10 @@ fn adaptive() {
     let kinds: [(&str, Vec<Vec<u8>>); 4] = [
         ("text", (0..2_000).map(&mut text).collect()),
         ("json", (0..2_000).map(|n| json(n, 4_000)).collect()),
-        ("binary", (0..2_000_u32).map(|n| (n..n + 1_000).flat_map(|n| (n * 3).to_le_bytes()).collect()).collect()),
+        (
+            "binary",
+            (0..2_000_u32).map(|n| (n..n + 1_000).flat_map(|n| (n * 3).to_le_bytes()).collect()).collect(),
+        ),
         ("random", (0..2_000).map(|_| (0..4_000).map(|_| rng.next_u64() as u8).collect()).collect()),
     ];
     for (kind, values) in &kinds {
@@ -296,7 +299,11 @@ fn adaptive() {
                     let ps = |from: Instant, to: Instant| (to - from).as_nanos() as u64 * 1_000;
                     // The first ones teach.
                     if n >= values.len() / 4 {
-                        sum += u128::from(aim.cost(encoded.len() as u64, ps(began, between), ps(between, ended)));
+                        sum += u128::from(aim.cost(
+                            encoded.len() as u64,
+                            ps(began, between),
+                            ps(between, ended),
+                        ));
                     }
                 }
                 sum

@@ -395,7 +395,7 @@ mod tests {
         scene.flaky.control().heal();
         scene.clock.advance_ms(5_000);
         scene.slow.control().hold(&On::ALL);
-        let probe = poll_once(scene.store.get(&scene.key)).err().expect("it hangs");
+        let probe = poll_once(scene.store.get(&scene.key)).expect_err("it hangs");
         assert_eq!(scene.get(), Some(ErrorKind::Unavailable));
         drop(probe);
         scene.slow.control().release();
@@ -437,9 +437,9 @@ mod tests {
     fn a_hang_is_a_failure_when_it_is_noticed() {
         let scene = scene(CircuitBreakerConfig { max_failures: 2, ..CircuitBreakerConfig::default() });
         scene.slow.control().hold(&On::ALL);
-        let calls = [(); 2].map(|()| poll_once(scene.store.get(&scene.key)).err().expect("it hangs"));
+        let calls = [(); 2].map(|()| poll_once(scene.store.get(&scene.key)).expect_err("it hangs"));
         scene.clock.advance_ms(5_000);
-        let calls = calls.map(|call| poll_once(call).err().expect("it still hangs"));
+        let calls = calls.map(|call| poll_once(call).expect_err("it still hangs"));
         assert_eq!(scene.state(), BreakerState::Open);
         scene.slow.control().release();
         for call in calls {

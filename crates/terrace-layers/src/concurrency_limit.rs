@@ -210,7 +210,7 @@ mod tests {
         let store = ConcurrencyLimit::over(slow.clone(), config, &world(&clock));
         let key = Key::new("n", "k").unwrap();
         slow.control().hold(&[On::Get]);
-        let begin = || poll_once(store.get(&key)).err().expect("it hangs or waits");
+        let begin = || poll_once(store.get(&key)).expect_err("it hangs or waits");
         let (first, second) = (begin(), begin());
         let (third, fourth, fifth) = (begin(), begin(), begin());
         assert_eq!((slow.control().hanging(), store.policy().used(), store.policy().waiting()), (2, 2, 3));
@@ -219,8 +219,8 @@ mod tests {
         drop(first);
         drop(third);
         // The third's place goes on to the fourth, and the fifth goes on waiting.
-        let fifth = poll_once(fifth).err().expect("it waits");
-        let fourth = poll_once(fourth).err().expect("it hangs in the store");
+        let fifth = poll_once(fifth).expect_err("it waits");
+        let fourth = poll_once(fourth).expect_err("it hangs in the store");
         assert_eq!((slow.control().hanging(), store.policy().waiting()), (2, 1));
         slow.control().release();
         assert!(block_on(second).is_ok() && block_on(fourth).is_ok() && block_on(fifth).is_ok());
@@ -235,8 +235,8 @@ mod tests {
         let store = ConcurrencyLimit::over(slow.clone(), config, &world(&clock));
         let key = Key::new("n", "k").unwrap();
         slow.control().hold(&[On::Get]);
-        let held = poll_once(store.get(&key)).err().expect("it hangs");
-        let waits = poll_once(store.exists(&key)).err().expect("it waits");
+        let held = poll_once(store.get(&key)).expect_err("it hangs");
+        let waits = poll_once(store.exists(&key)).expect_err("it waits");
         clock.advance_ms(1_000);
         assert_eq!(block_on(waits).unwrap_err().kind(), ErrorKind::Busy);
         drop(held);

@@ -226,9 +226,9 @@ mod tests {
     fn a_slow_read_is_asked_again_and_the_first_answer_counts() {
         let scene = scene(after_ms(10));
         scene.slow.control().hold(&[On::Get]);
-        let get = poll_once(scene.store.get(&scene.key)).err().expect("it hangs");
+        let get = poll_once(scene.store.get(&scene.key)).expect_err("it hangs");
         scene.clock.advance_ms(10);
-        let get = poll_once(get).err().expect("both hang");
+        let get = poll_once(get).expect_err("both hang");
         assert_eq!((scene.recording.control().count(On::Get), scene.slow.control().hanging()), (2, 2));
         scene.slow.control().release();
         assert_eq!(block_on(get).unwrap(), None);
@@ -240,9 +240,9 @@ mod tests {
         let scene = scene(after_ms(10));
         scene.slow.control().hold(&[On::Put, On::Reserve]);
         let put = poll_once(Box::pin(async { scene.store.put_with(&scene.key, "v").await }));
-        let put = put.err().expect("it hangs");
+        let put = put.expect_err("it hangs");
         scene.clock.advance_ms(1_000);
-        let put = poll_once(put).err().expect("it hangs");
+        let put = poll_once(put).expect_err("it hangs");
         assert_eq!(scene.slow.control().hanging(), 1);
         drop(put);
     }
@@ -252,11 +252,11 @@ mod tests {
         let scene = scene(after_ms(10));
         scene.slow.control().delay(&[On::Get], Duration::from_millis(20));
         scene.flaky.control().inject(Fault::fail(ErrorKind::Network).when(When::Nth(1)));
-        let get = poll_once(scene.store.get(&scene.key)).err().expect("it is slow");
+        let get = poll_once(scene.store.get(&scene.key)).expect_err("it is slow");
         scene.clock.advance_ms(10);
-        let get = poll_once(get).err().expect("both are slow");
+        let get = poll_once(get).expect_err("both are slow");
         scene.clock.advance_ms(10);
-        let get = poll_once(get).err().expect("the first failed, the second is under way");
+        let get = poll_once(get).expect_err("the first failed, the second is under way");
         scene.clock.advance_ms(10);
         assert_eq!(block_on(get).unwrap(), None);
         assert_eq!(scene.store.policy().won(), 1);
@@ -267,9 +267,9 @@ mod tests {
         let scene = scene(HedgeConfig { percent: 10, ..after_ms(10) });
         scene.slow.control().delay(&[On::Get], Duration::from_millis(20));
         for _ in 0..1_000 {
-            let get = poll_once(scene.store.get(&scene.key)).err().expect("it is slow");
+            let get = poll_once(scene.store.get(&scene.key)).expect_err("it is slow");
             scene.clock.advance_ms(10);
-            let get = poll_once(get).err().expect("it is slow");
+            let get = poll_once(get).expect_err("it is slow");
             scene.clock.advance_ms(10);
             assert!(block_on(get).is_ok());
         }
@@ -284,7 +284,7 @@ mod tests {
         for n in 0..256 {
             let ms = if n % 10 == 0 { 50 } else { 4 };
             scene.slow.control().delay(&[On::Get], Duration::from_millis(ms));
-            let get = poll_once(scene.store.get(&scene.key)).err().expect("it is slow");
+            let get = poll_once(scene.store.get(&scene.key)).expect_err("it is slow");
             scene.clock.advance_ms(ms);
             assert!(block_on(get).is_ok());
         }

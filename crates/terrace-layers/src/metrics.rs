@@ -248,10 +248,10 @@ mod tests {
         flaky.control().inject(Fault::lose_answer().of(&[On::Delete]).when(When::Nth(1)));
         assert!(block_on(store.remove(&key)).is_err());
         slow.control().delay(&[On::Get], Duration::from_millis(3));
-        let get = poll_once(store.get(&key)).err().expect("it is slow");
+        let get = poll_once(store.get(&key)).expect_err("it is slow");
         clock.advance_ms(3);
         assert!(block_on(get).is_ok());
-        drop(poll_once(store.get(&key)).err().expect("it is slow"));
+        drop(poll_once(store.get(&key)).expect_err("it is slow"));
 
         let of = |operation| store.policy().of(operation);
         let (put, get, delete) = (of(Operation::Put), of(Operation::Get), of(Operation::Delete));

@@ -172,13 +172,13 @@ mod tests {
         for _ in 0..10 {
             assert!(poll_once(store.get(&key)).is_ok());
         }
-        let waiting = [(); 2].map(|()| poll_once(store.get(&key)).err().expect("it waits"));
+        let waiting = [(); 2].map(|()| poll_once(store.get(&key)).expect_err("it waits"));
         assert_eq!(block_on(store.get(&key)).unwrap_err().kind(), ErrorKind::Busy);
         assert_eq!((store.policy().delayed(), store.policy().refused()), (2, 1));
         let [first, second] = waiting;
         clock.advance_ms(100);
         assert!(poll_once(first).is_ok());
-        let second = poll_once(second).err().expect("it is not yet its turn");
+        let second = poll_once(second).expect_err("it is not yet its turn");
         clock.advance_ms(100);
         assert!(poll_once(second).is_ok());
     }
@@ -209,7 +209,7 @@ mod tests {
         let (store, clock, key) = throttled(config);
         let _ = block_on(store.put_with(&key, vec![7; 1_000])).unwrap();
         assert!(poll_once(store.get(&key)).is_ok(), "it was not known what would come");
-        let next = poll_once(store.get(&key)).err().expect("it pays for the one before");
+        let next = poll_once(store.get(&key)).expect_err("it pays for the one before");
         clock.advance_ms(1_000);
         assert!(poll_once(next).is_ok());
         assert!(poll_once(store.flush()).is_ok(), "upkeep is never kept waiting");

@@ -130,9 +130,9 @@ mod tests {
         let _ = block_on(store.put_with(&key, "v")).unwrap();
         assert_eq!(clock.sleepers(), 0, "a call that is over at once needs no timer");
         slow.control().hold(&Held::ALL);
-        let get = poll_once(store.get(&key)).err().expect("it hangs");
+        let get = poll_once(store.get(&key)).expect_err("it hangs");
         clock.advance_ms(999);
-        let get = poll_once(get).err().expect("it is not yet time");
+        let get = poll_once(get).expect_err("it is not yet time");
         clock.advance_ms(1);
         assert_eq!(block_on(get).unwrap_err().kind(), ErrorKind::Timeout);
         for (call, after_ms) in [
@@ -141,11 +141,11 @@ mod tests {
             (store.commit(), 30_000),
             (store.flush(), 30_000),
         ] {
-            let call = poll_once(call).err().expect("it hangs");
+            let call = poll_once(call).expect_err("it hangs");
             clock.advance_ms(after_ms);
             assert_eq!(block_on(call).unwrap_err().kind(), ErrorKind::Unknown);
         }
-        let reserve = poll_once(store.reserve()).err().expect("it hangs");
+        let reserve = poll_once(store.reserve()).expect_err("it hangs");
         clock.advance_ms(1_000);
         assert_eq!(block_on(reserve).unwrap_err().kind(), ErrorKind::Timeout);
         assert_eq!(slow.control().hanging(), 0, "what has elapsed is dropped");

@@ -188,8 +188,8 @@ mod tests {
             flaky.control().inject(Fault::fail(ErrorKind::Network));
             assert!(block_on(store.get(&key)).is_err());
         });
-        let told = told.lock().clone();
-        told
+        let told = told.lock();
+        told.clone()
     }
 
     #[test]

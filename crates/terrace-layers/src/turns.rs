@@ -7,10 +7,10 @@ use std::task::{Poll, Waker};
 use parking_lot::Mutex;
 
 /// A lock. Whoever waits is woken in the order in which they came.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Turns(Mutex<Line>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Line {
     taken: bool,
     next: u64,
@@ -70,6 +70,7 @@ impl Drop for Place<'_> {
 }
 
 /// The lock, held.
+#[derive(Debug)]
 pub(crate) struct Turn<'a>(&'a Turns);
 
 impl Drop for Turn<'_> {
@@ -90,11 +91,11 @@ mod tests {
     fn one_holds_it_at_a_time_and_who_gives_up_is_passed_over() {
         let turns = Turns::default();
         let held = block_on(turns.take());
-        let second = poll_once(Box::pin(turns.take())).err().expect("it waits");
-        let third = poll_once(Box::pin(turns.take())).err().expect("it waits");
+        let second = poll_once(Box::pin(turns.take())).expect_err("it waits");
+        let third = poll_once(Box::pin(turns.take())).expect_err("it waits");
         drop(second);
         drop(held);
-        let held = poll_once(third).ok().expect("it is its turn");
+        let Ok(held) = poll_once(third) else { panic!("it is its turn") };
         assert!(poll_once(Box::pin(turns.take())).is_err());
         drop(held);
         assert!(poll_once(Box::pin(turns.take())).is_ok());

@@ -44,9 +44,9 @@ fn what_is_certainly_absent_is_not_asked_for_and_the_mistakes_are_counted() {
     fill(&store, 0..20_000);
     assert!(all_there(&store, 0..20_000));
     recording.control().forget();
-    let absent = 50_000..100_000;
+    let mut absent = 50_000..100_000;
     let wrong = absent.clone().filter(|n| store.might_contain(&key(n))).count();
-    assert!(absent.clone().all(|n| block_on(store.get(&key(n))).unwrap().is_none()));
+    assert!(absent.all(|n| block_on(store.get(&key(n))).unwrap().is_none()));
     assert_eq!(recording.control().count(On::Get), wrong);
     let report = store.report();
     let rate = report.false_positive_rate();
@@ -99,11 +99,11 @@ fn writes_under_way_while_a_filter_is_built_are_in_it() {
     let begin = |n: &'static str| {
         let store = &store;
         let put: BoxFuture<'_, _> = Box::pin(async move { store.put_with(&key(n), "v").await });
-        poll_once(put).err().expect("it hangs")
+        poll_once(put).expect_err("it hangs")
     };
     let (before, dropped) = (begin("before"), begin("dropped"));
     let build: BoxFuture<'_, _> = Box::pin(store.rebuild());
-    let build = poll_once(build).err().expect("it waits for the writes before it");
+    let build = poll_once(build).expect_err("it waits for the writes before it");
     let during = begin("during");
     slow.control().release();
     assert!(block_on(before).is_ok());

@@ -72,7 +72,7 @@ fn a_value_that_was_read_before_a_write_is_not_cached_after_it() {
     let _ = block_on(scene.map.put_with(&key("k"), "1")).unwrap();
     scene.slow.control().hold(&[On::Get]);
     let k = key("k");
-    let early = poll_once(scene.cache.get(&k)).err().expect("it hangs");
+    let early = poll_once(scene.cache.get(&k)).expect_err("it hangs");
     scene.put("2");
     scene.slow.control().release();
     // The fake asks the map only now; what counts is that the read began before the write.
@@ -103,7 +103,7 @@ fn an_unknown_outcome_keeps_its_key_out_of_the_cache_until_it_is_settled() {
         if dropped {
             scene.slow.control().hold(&[On::Put]);
             let put = Box::pin(async { scene.cache.put_with(&key("k"), "2").await });
-            drop(poll_once(put).err().expect("it hangs"));
+            drop(poll_once(put).expect_err("it hangs"));
             scene.slow.control().release();
         } else {
             scene.flaky.control().inject(Fault::lose_answer().of(&[On::Put]).when(When::Nth(1)));

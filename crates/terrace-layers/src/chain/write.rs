@@ -58,7 +58,7 @@ impl Chain {
         let was_there = hidden.is_some() || self.shows_below(key).await?;
         let written = writer.put(key, entry, PutOptions { condition, ..options }).await?;
         if let Written::Stored { version, replaced } = written {
-            self.remove_below(key, options.deferred).await?;
+            self.remove_below(key, options.deferred).await.map_err(unsure)?;
             return Ok(Written::Stored { version, replaced: replaced || was_there });
         }
         Ok(written)
@@ -76,12 +76,14 @@ impl Chain {
         let was_there = self.shows_below(key).await?;
         // From below, so that nothing shows again while the one above is gone already.
         if condition == Condition::Any {
-            self.remove_below(key, options.deferred).await?;
+            let removed = self.remove_below(key, options.deferred).await;
+            // A closed member had nothing removed, and the others are closed with it.
+            removed.map_err(|error| if error.kind() == ErrorKind::Closed { error } else { unsure(error) })?;
         }
         let deleted = writer.delete(key, DeleteOptions { condition, ..options }).await?;
         let Deleted::Done { version, existed } = deleted else { return Ok(deleted) };
         if condition != Condition::Any {
-            self.remove_below(key, options.deferred).await?;
+            self.remove_below(key, options.deferred).await.map_err(unsure)?;
         }
         Ok(Deleted::Done { version, existed: existed || was_there })
     }
@@ -97,8 +99,7 @@ impl Chain {
         Ok(false)
     }
 
-    /// Removes the key from the other members that take writes. If that fails, the write was done and the older entry may
-    /// show again once the new one is gone: an unknown outcome.
+    /// Removes the key from the other members that take writes.
     async fn remove_below(&self, key: &Key, deferred: bool) -> Result<()> {
         let below = self.writers().skip(1);
         let removed = each(below, |member| {
@@ -107,10 +108,13 @@ impl Chain {
                 member.store.delete(key, options).await.map(drop)
             })
         });
-        removed.await.map_err(|error| {
-            Error::new(ErrorKind::Unknown, "put")
-                .because("another member of the chain may still have an older entry; write again")
-                .caused_by(error)
-        })
+        removed.await
     }
+}
+
+/// A part of the write was done, and an older entry may show again once the new one is gone.
+fn unsure(error: Error) -> Error {
+    Error::new(ErrorKind::Unknown, "put")
+        .because("another member of the chain may still have an older entry; write again")
+        .caused_by(error)
 }
