@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_rate_is_what_it_was_made_for_and_what_it_says() {
-        for (keys, bits, design) in [(1_000_000, 10.5, 0.01), (100_000, 10.5, 0.01), (300_000, 16.0, 0.002)] {
+        for (keys, bits, design) in [(300_000, 10.5, 0.01), (100_000, 10.5, 0.01), (100_000, 16.0, 0.002)] {
             let (filter, rng) = (Filter::new(keys, bits), SplitMix::seeded(keys));
             let mut inserted = Vec::new();
             for _ in 0..keys {
@@ -187,7 +187,7 @@ mod tests {
                 inserted.push(hash);
             }
             assert!(inserted.iter().all(|hash| filter.contains(*hash)));
-            let asked = 2_000_000;
+            let asked = 500_000;
             let wrong = (0..asked).filter(|_| filter.contains(rng.next_u64())).count();
             let rate = wrong as f64 / f64::from(asked);
             println!("{keys} keys, {bits} bits: {rate:.5}, said {:.5}", filter.false_positive_rate());

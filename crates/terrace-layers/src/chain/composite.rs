@@ -1,6 +1,6 @@
 //! What takes more than one step: each is done by one member from its beginning to its end.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use terrace_store::capability::{Cursor, Iterate, List, Page, PathKind, Paths};
 use terrace_store::{BoxFuture, Error, ErrorKind, Namespace, Result};
 
@@ -11,88 +11,73 @@ fn missing(operation: &'static str) -> Error {
 }
 
 impl Chain {
-    /// The first member that can list, or the one of this place.
-    fn lister(&self, place: Option<usize>) -> Result<(usize, &dyn Iterate)> {
-        let members = self.members.iter().enumerate();
-        let mut listers = members.filter_map(|(at, member)| Some((at, member.store.as_iterate()?)));
-        listers.find(|(at, _)| place.is_none_or(|place| place == *at)).ok_or_else(|| missing("list"))
+    fn lister(&self) -> Result<&dyn Iterate> {
+        self.primary().as_iterate().ok_or_else(|| missing("list"))
     }
 
-    fn paths(&self) -> Result<&dyn Paths> {
-        self.members.iter().find_map(|member| member.store.as_paths()).ok_or_else(|| missing("path"))
+    /// Where groups and links are made.
+    fn maker(&self, operation: &'static str) -> Result<&dyn Paths> {
+        self.writer(operation)?.as_paths().ok_or_else(|| missing(operation))
     }
-}
 
-/// A member's cursor with the member's place before it.
-fn bound(place: usize, cursor: &Cursor) -> Cursor {
-    let mut bytes = BytesMut::with_capacity(4 + cursor.0.len());
-    bytes.put_u32(place as u32);
-    bytes.put_slice(&cursor.0);
-    Cursor(bytes.freeze())
-}
-
-fn unbound(cursor: &Cursor) -> Result<(usize, Cursor)> {
-    let mut bytes = cursor.0.clone();
-    if bytes.len() < 4 {
-        return Err(
-            Error::new(ErrorKind::Invalid, "list").because("no listing of this chain gave this cursor")
-        );
+    /// The first member that has something at the path, or else the one in which it would be made.
+    async fn holder(&self, path: &str) -> Result<&dyn Paths> {
+        for member in &*self.members {
+            let Some(paths) = member.store.as_paths() else { continue };
+            match paths.kind(path).await {
+                Ok(Some(_)) => return Ok(paths),
+                Ok(None) if self.fallback.on_miss => {}
+                Err(error) if !self.fallback.on_error => return Err(error),
+                Err(error) if matches!(error.kind(), ErrorKind::Closed | ErrorKind::Invalid) => {
+                    return Err(error);
+                }
+                Ok(None) | Err(_) => {}
+            }
+        }
+        self.primary().as_paths().ok_or_else(|| missing("path"))
     }
-    let place = bytes.get_u32() as usize;
-    Ok((place, Cursor(bytes)))
 }
 
 #[deny(clippy::missing_trait_methods)]
 impl Iterate for Chain {
-    /// A listing is that of one member: the first that can list.
+    /// A listing is that of one member: the one that takes the writes.
     fn list<'a>(&'a self, list: &'a List, cursor: Option<&'a Cursor>) -> BoxFuture<'a, Result<Page>> {
-        Box::pin(async move {
-            let at = cursor.map(unbound).transpose()?;
-            let (place, iterate) = self.lister(at.as_ref().map(|(place, _)| *place))?;
-            let page = iterate.list(list, at.as_ref().map(|(_, cursor)| cursor)).await?;
-            Ok(Page { next: page.next.as_ref().map(|next| bound(place, next)), ..page })
-        })
+        Box::pin(async move { self.lister()?.list(list, cursor).await })
     }
 
     fn count<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(async move { self.lister(None)?.1.count(namespace).await })
+        Box::pin(async move { self.lister()?.count(namespace).await })
     }
 
     fn bytes<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(async move { self.lister(None)?.1.bytes(namespace).await })
+        Box::pin(async move { self.lister()?.bytes(namespace).await })
     }
 
     fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>>> {
-        Box::pin(async move { self.lister(None)?.1.namespaces().await })
+        Box::pin(async move { self.lister()?.namespaces().await })
     }
 }
 
-/// Those of the first member that has paths: a link in one and what it leads to in another would be nobody's tree.
+/// A path is followed in one member: a link in one and what it leads to in another would be nobody's tree.
 #[deny(clippy::missing_trait_methods)]
 impl Paths for Chain {
     fn kind<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Option<PathKind>>> {
-        Box::pin(async move { self.paths()?.kind(path).await })
+        Box::pin(async move { self.holder(path).await?.kind(path).await })
     }
 
     fn list_group<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Vec<String>>> {
-        Box::pin(async move { self.paths()?.list_group(path).await })
+        Box::pin(async move { self.holder(path).await?.list_group(path).await })
     }
 
     fn make_group<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            self.writer("make_group")?;
-            self.paths()?.make_group(path).await
-        })
+        Box::pin(async move { self.maker("make_group")?.make_group(path).await })
     }
 
     fn make_link<'a>(&'a self, path: &'a str, target: &'a str) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            self.writer("make_link")?;
-            self.paths()?.make_link(path, target).await
-        })
+        Box::pin(async move { self.maker("make_link")?.make_link(path, target).await })
     }
 
     fn resolve<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Bytes>> {
-        Box::pin(async move { self.paths()?.resolve(path).await })
+        Box::pin(async move { self.holder(path).await?.resolve(path).await })
     }
 }

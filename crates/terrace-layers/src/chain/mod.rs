@@ -12,9 +12,10 @@
 //!
 //! # Consistency
 //! Versions of different members say nothing about each other, so a chain of more than one tells equal from different and
-//! not newer from older ([`Versions::Opaque`]): it is no authority. A listing, a snapshot, a lease, a channel and a path
-//! need one store for all of their steps: they are those of the first member that can do it. Batches, transactions and
-//! watching are lost, since no member sees everything.
+//! not newer from older ([`Versions::Opaque`]): it is no authority. What needs one store for all of its steps has one: a
+//! listing and a snapshot are those of the member that takes the writes, a lease and a channel those of the first member
+//! that has such, a path is followed in the first member that has it. Batches, transactions and watching are lost, since no
+//! member sees everything.
 
 mod composite;
 mod read;
@@ -160,6 +161,11 @@ impl Chain {
         &self.members[0].store
     }
 
+    /// The member that takes the writes, or the first: what takes several steps is done by it, so that it shows them.
+    fn primary(&self) -> &Arc<dyn Store> {
+        self.writers().next().map_or(self.first(), |member| &member.store)
+    }
+
     /// The members that take writes.
     fn writers(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|member| member.takes_writes)
@@ -194,7 +200,7 @@ impl Store for Chain {
 
     /// What the member that takes the writes is and can do; of several, their versions are opaque.
     fn capabilities(&self) -> Capabilities {
-        let writer = self.writers().next().map_or(self.first(), |member| &member.store);
+        let writer = self.primary();
         let one = self.members.len() == 1;
         let of_writer = writer.capabilities();
         Capabilities {
@@ -287,7 +293,7 @@ impl Store for Chain {
     }
 
     fn as_iterate(&self) -> Option<&dyn Iterate> {
-        self.members.iter().any(|member| member.store.as_iterate().is_some()).then_some(self as &dyn Iterate)
+        self.primary().as_iterate().map(|_| self as &dyn Iterate)
     }
 
     fn as_transact(&self) -> Option<&dyn Transact> {
@@ -295,7 +301,7 @@ impl Store for Chain {
     }
 
     fn as_snapshot(&self) -> Option<&dyn Snapshot> {
-        self.members.iter().find_map(|member| member.store.as_snapshot())
+        self.primary().as_snapshot()
     }
 
     fn as_watch(&self) -> Option<&dyn Watch> {
@@ -311,6 +317,6 @@ impl Store for Chain {
     }
 
     fn as_paths(&self) -> Option<&dyn Paths> {
-        self.members.iter().any(|member| member.store.as_paths().is_some()).then_some(self as &dyn Paths)
+        self.primary().as_paths().map(|_| self as &dyn Paths)
     }
 }

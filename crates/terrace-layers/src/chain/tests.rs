@@ -152,8 +152,28 @@ fn a_listing_is_that_of_one_member_from_its_first_page_to_its_last() {
     let listed = block_on(scene.chain.list_all(&list)).unwrap();
     assert_eq!(listed.len(), 5);
     assert!(listed.iter().all(|(_, entry)| entry.value == "near"));
-    let foreign = terrace_store::capability::Cursor(bytes::Bytes::from_static(&[9, 9, 9, 9, 9]));
-    assert!(block_on(Iterate::list(&scene.chain, &list, Some(&foreign))).is_err());
+}
+
+#[test]
+fn a_path_is_followed_in_the_first_member_that_has_it() {
+    let map = || Arc::new(MapStore::default());
+    let (near, far) = (map(), map());
+    let chain = Chain::new(
+        vec![Member::local("near", near.clone()), Member::remote("far", far.clone())],
+        Fallback::default(),
+    )
+    .unwrap();
+    let _ = block_on(far.put_with(&Key::new("", "docs/a").unwrap(), "far")).unwrap();
+    let paths = chain.as_paths().unwrap();
+    assert_eq!(block_on(paths.list_group("docs")).unwrap(), ["a"]);
+    block_on(paths.make_link("latest", "docs/b")).unwrap();
+    assert!(
+        block_on(near.as_paths().unwrap().kind("latest")).unwrap().is_some(),
+        "it is made where writes go"
+    );
+    let _ = block_on(chain.put_with(&Key::new("", "docs/b").unwrap(), "near")).unwrap();
+    assert_eq!(block_on(paths.list_group("docs")).unwrap(), ["b"], "one member's group, not a mixture");
+    assert_eq!(block_on(paths.resolve("latest")).unwrap(), "docs/b");
 }
 
 #[test]
