@@ -28,6 +28,7 @@ impl<T: Default> Stripes<T> {
     }
 
     /// All places.
+    #[cfg(feature = "cache")]
     pub(crate) fn all(&self) -> &[T] {
         &self.places
     }

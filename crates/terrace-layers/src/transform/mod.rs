@@ -2,8 +2,8 @@
 //! compression, encryption and checksum have in common.
 //!
 //! Decision: one place speaks of every method of the contract, a layer only says what becomes of one entry. What was
-//! changed carries a [frame](frame), which tells it from what was not, so a layer can be put before a store that holds
-//! entries already. The rest goes through untouched: conditions, versions, times, leases, messages, paths.
+//! changed carries a frame (its kind, the value's own codec, and the highest bit of the entry's codec set), which tells it
+//! from what was not, so a layer can be put before a store that holds entries already. The rest goes through untouched: conditions, versions, times, leases, messages, paths.
 //!
 //! What is lost: [`Iterate::bytes`] counts values as they were put, which a store beneath cannot know of values that
 //! changed their length; a layer that adds the same to each tells it, another answers `NotSupported`. An entry that
