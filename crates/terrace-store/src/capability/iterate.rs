@@ -90,6 +90,9 @@ pub trait Iterate: Send + Sync {
 
     /// The bytes of keys (without the namespace) and of values (as they were put), summed over the entries that
     /// [`Iterate::count`] counts. Exact, and cheap.
+    ///
+    /// # Errors
+    /// `NotSupported` from a store that changes the length of values on their way, and cannot know.
     fn bytes<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<u64>>;
 
     /// The namespaces that hold anything.

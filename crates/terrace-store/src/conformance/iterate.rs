@@ -186,7 +186,7 @@ pub async fn namespaces_are_listed_apart(subject: &dyn Subject) {
             t.equal(entries.len(), n + 1);
             t.holds(entries.iter().all(|(key, _)| key.namespace() == list.namespace), "a foreign key");
         }
-        t.equal(t.usage(&namespace(name)).await, (n as u64 + 1, 2 * (n as u64 + 1)));
+        t.uses(&namespace(name), (n as u64 + 1, 2 * (n as u64 + 1))).await;
     }
     t.rule("the namespaces that hold anything are told, each once");
     let _ = t.remove(&key_in("", [0])).await;
@@ -197,8 +197,8 @@ pub async fn namespaces_are_listed_apart(subject: &dyn Subject) {
     t.equal(found, expected);
     t.rule("clearing a namespace removes what it holds");
     t.equal(t.done(t.store.clear_namespace(&namespace("aa")).await), 3);
-    t.equal(t.usage(&namespace("aa")).await, (0, 0));
-    t.equal(t.usage(&namespace("a")).await, (2, 4));
+    t.uses(&namespace("aa"), (0, 0)).await;
+    t.uses(&namespace("a"), (2, 4)).await;
 }
 
 fn seen(entries: &[(crate::Key, Entry)], counts: &mut BTreeMap<Bytes, u32>) {
@@ -296,44 +296,44 @@ pub async fn count_and_bytes_are_exact(subject: &dyn Subject) {
     let t = Trial::open(subject).await;
     let space = namespace("suite");
     t.rule("count and bytes are exact: of keys and values");
-    t.equal(t.usage(&space).await, (0, 0));
+    t.uses(&space, (0, 0)).await;
     let _ = t.value(&key("ab"), "12345").await;
-    t.equal(t.usage(&space).await, (1, 7));
+    t.uses(&space, (1, 7)).await;
     let _ = t.value(&key(""), "").await;
-    t.equal(t.usage(&space).await, (2, 7));
+    t.uses(&space, (2, 7)).await;
     t.rule("count and bytes are exact after overwrites");
     let _ = t.value(&key("ab"), "1").await;
-    t.equal(t.usage(&space).await, (2, 3));
+    t.uses(&space, (2, 3)).await;
     let long = Bytes::from(vec![b'z'; 50_000]);
     let _ = t.write(&key("ab"), Entry::new(long)).await;
-    t.equal(t.usage(&space).await, (2, 50_002));
+    t.uses(&space, (2, 50_002)).await;
     t.rule("bytes are those of keys and values, whatever else an entry has");
     let tagged = Entry { tags: t.done(Tags::new(["12", "345"])), ..Entry::new("v") };
     let _ = t.write(&key("ab"), tagged).await;
-    t.equal(t.usage(&space).await, (2, 3));
+    t.uses(&space, (2, 3)).await;
     let _ = t.write(&key("ab"), Entry { weight: Some(1_000), ..Entry::new("v") }).await;
-    t.equal(t.usage(&space).await, (2, 3));
+    t.uses(&space, (2, 3)).await;
     t.rule("count and bytes are exact after deletes, of what is there and of what is not");
     let _ = t.remove(&key("nothing")).await;
-    t.equal(t.usage(&space).await, (2, 3));
+    t.uses(&space, (2, 3)).await;
     let _ = t.remove(&key("ab")).await;
-    t.equal(t.usage(&space).await, (1, 0));
+    t.uses(&space, (1, 0)).await;
     let _ = t.remove(&key("ab")).await;
-    t.equal(t.usage(&space).await, (1, 0));
+    t.uses(&space, (1, 0)).await;
     t.rule("count and bytes are exact with entries that expire, are replaced, deleted and swept");
     for bytes in ["a", "b", "c"] {
         let _ = t.mortal(&key(bytes), "12", 10).await;
     }
-    t.equal(t.usage(&space).await, (4, 9));
+    t.uses(&space, (4, 9)).await;
     t.clock.advance_ms(10);
-    t.equal(t.usage(&space).await, (4, 9));
+    t.uses(&space, (4, 9)).await;
     let _ = t.value(&key("a"), "1").await;
-    t.equal(t.usage(&space).await, (4, 8));
+    t.uses(&space, (4, 8)).await;
     let _ = t.remove(&key("b")).await;
-    t.equal(t.usage(&space).await, (3, 5));
+    t.uses(&space, (3, 5)).await;
     t.equal(t.sweep(10).await.expired, 1);
-    t.equal(t.usage(&space).await, (2, 2));
+    t.uses(&space, (2, 2)).await;
     t.rule("clearing a namespace leaves nothing to count");
     t.equal(t.done(t.store.clear_namespace(&space).await), 2);
-    t.equal(t.usage(&space).await, (0, 0));
+    t.uses(&space, (0, 0)).await;
 }

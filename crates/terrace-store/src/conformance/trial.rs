@@ -194,10 +194,19 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Count and bytes of a namespace.
-    pub(super) async fn usage(&self, namespace: &Namespace) -> (u64, u64) {
+    /// Count and bytes of a namespace; no bytes if the store cannot know them.
+    pub(super) async fn usage(&self, namespace: &Namespace) -> (u64, Option<u64>) {
         let count = self.done(self.iterate().count(namespace).await);
-        (count, self.done(self.iterate().bytes(namespace).await))
+        match self.iterate().bytes(namespace).await {
+            Err(error) if error.kind() == ErrorKind::NotSupported => (count, None),
+            bytes => (count, Some(self.done(bytes))),
+        }
+    }
+
+    /// A namespace has this count and these bytes.
+    pub(super) async fn uses(&self, namespace: &Namespace, (count, bytes): (u64, u64)) {
+        let found = self.usage(namespace).await;
+        self.equal(found, (count, found.1.map(|_| bytes)));
     }
 
     /// The keys of a listing as text, all pages.

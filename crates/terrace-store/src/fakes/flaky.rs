@@ -163,6 +163,14 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_fails_was_not_made() {
+        let (flaky, key) = flaky();
+        flaky.control().inject(Fault::fail(ErrorKind::Network).of(&[Operation::Put]).when(When::Nth(1)));
+        assert!(block_on(flaky.put_with(&key, "v")).is_err());
+        assert_eq!(block_on(flaky.get(&key)).unwrap(), None);
+    }
+
+    #[test]
     fn a_lost_answer_leaves_the_write_applied() {
         let (flaky, key) = flaky();
         flaky.control().inject(Fault::lose_answer().of(&[Operation::Put]).when(When::Nth(1)));

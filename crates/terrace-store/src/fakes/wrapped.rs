@@ -141,6 +141,8 @@ impl<C: Control> Wrapped<C> {
         &self.inner
     }
 
+    /// Makes the call if the control lets it. `made` must not begin before it is polled: a store may do its work in the
+    /// call itself.
     async fn pass<T>(
         &self,
         call: Call<'_>,
@@ -198,36 +200,40 @@ impl<C: Control> Store for Wrapped<C> {
 
     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>>> {
         let bytes = |entry: &Option<Entry>| entry.as_ref().map_or(0, length);
-        Box::pin(self.pass(of(Operation::Get, key), self.inner.get(key), bytes))
+        Box::pin(self.pass(of(Operation::Get, key), async move { self.inner.get(key).await }, bytes))
     }
 
     fn put<'a>(&'a self, key: &'a Key, entry: Entry, options: PutOptions) -> BoxFuture<'a, Result<Written>> {
         let call = Call { bytes_in: length(&entry), ..of(Operation::Put, key) };
-        Box::pin(self.pass(call, self.inner.put(key, entry, options), none))
+        Box::pin(self.pass(call, async move { self.inner.put(key, entry, options).await }, none))
     }
 
     fn delete<'a>(&'a self, key: &'a Key, options: DeleteOptions) -> BoxFuture<'a, Result<Deleted>> {
-        Box::pin(self.pass(of(Operation::Delete, key), self.inner.delete(key, options), none))
+        Box::pin(self.pass(
+            of(Operation::Delete, key),
+            async move { self.inner.delete(key, options).await },
+            none,
+        ))
     }
 
     fn exists<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(self.pass(of(Operation::Exists, key), self.inner.exists(key), none))
+        Box::pin(self.pass(of(Operation::Exists, key), async move { self.inner.exists(key).await }, none))
     }
 
     fn reserve(&self) -> BoxFuture<'_, Result<Version>> {
-        Box::pin(self.pass(plain(Operation::Reserve), self.inner.reserve(), none))
+        Box::pin(self.pass(plain(Operation::Reserve), async move { self.inner.reserve().await }, none))
     }
 
     fn commit(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(self.pass(plain(Operation::Commit), self.inner.commit(), none))
+        Box::pin(self.pass(plain(Operation::Commit), async move { self.inner.commit().await }, none))
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(self.pass(plain(Operation::Flush), self.inner.flush(), none))
+        Box::pin(self.pass(plain(Operation::Flush), async move { self.inner.flush().await }, none))
     }
 
     fn sweep(&self, limit: usize) -> BoxFuture<'_, Result<Swept>> {
-        Box::pin(self.pass(plain(Operation::Sweep), self.inner.sweep(limit), none))
+        Box::pin(self.pass(plain(Operation::Sweep), async move { self.inner.sweep(limit).await }, none))
     }
 
     fn health(&self) -> BoxFuture<'_, Health> {
@@ -235,7 +241,7 @@ impl<C: Control> Store for Wrapped<C> {
     }
 
     fn close(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(self.pass(plain(Operation::Close), self.inner.close(), none))
+        Box::pin(self.pass(plain(Operation::Close), async move { self.inner.close().await }, none))
     }
 
     fn as_batch(&self) -> Option<&dyn Batch> {

@@ -56,6 +56,7 @@ fn crates_know_only_what_stands_below_them() {
         ("terrace-disk", &["terrace-envelope"]),
         ("terrace-envelope", &[]),
         ("terrace-backends", &["terrace-store", "terrace-envelope", "terrace-memory", "terrace-disk"]),
+        ("terrace-layers", &["terrace-store", "terrace-envelope", "terrace-memory"]),
         ("terrace-tiers", &["terrace-store", "terrace-envelope", "terrace-memory"]),
         (
             "terrace",
