@@ -183,14 +183,10 @@ impl Keyspace {
         self.hot.as_ref()?.get(key, |held, freshness| {
             (freshness == Freshness::Fresh).then(|| Value {
                 bytes: held.value.clone(),
-                version: held.version,
-                created_ms: held.created_ms,
-                expires_ms: held.about.as_deref().and_then(|about| about.expires_ms),
-                about: held
-                    .about
-                    .as_ref()
-                    .filter(|about| !about.tags.is_empty() || about.metadata.is_some())
-                    .cloned(),
+                version: held.version(),
+                created_ms: held.created_ms(),
+                expires_ms: held.expires_ms(),
+                about: held.is_described().then(|| Arc::new(held.entry())),
             })
         })?
     }

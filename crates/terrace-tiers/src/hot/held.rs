@@ -97,6 +97,22 @@ impl<L> Held<L> {
         }
     }
 
+    /// When it stops existing, in milliseconds of wall time.
+    #[inline]
+    pub fn expires_ms(&self) -> Option<NonZeroU64> {
+        match &self.facts {
+            Facts::Clocked { .. } | Facts::Counted { .. } => None,
+            Facts::Ending { about, .. } => about.expires_ms,
+            Facts::Full { about, .. } => about.ending.expires_ms,
+        }
+    }
+
+    /// Whether it has tags or metadata.
+    #[inline]
+    pub fn is_described(&self) -> bool {
+        matches!(&self.facts, Facts::Full { about, .. } if !about.tags.is_empty() || about.metadata.is_some())
+    }
+
     /// The groups it is invalidated with.
     pub fn tags(&self) -> &Tags {
         match &self.facts {
