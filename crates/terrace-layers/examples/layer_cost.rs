@@ -1,7 +1,7 @@
 //! What each layer costs: nanoseconds of a get and a put beside the bare store in the same run, and bytes stored for a value
-//! of a kilobyte of JSON. Then the filter by itself, and the adaptive codec beside each fixed one, for each aim.
+//! of a kilobyte of JSON; and what an operation of the filter costs, with one thread and with two.
 //!
-//! `cargo run --release -p terrace-layers --example layer_cost`; numbers are the least of several rounds taken in turns.
+//! `cargo run --release -p terrace-layers --example layer_cost`; of several rounds, taken in turns, the least counts.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use terrace_backends::memory::{MemoryConfig, MemoryStore};
 use terrace_envelope::Compression as Algorithm;
-use terrace_envelope::codec::{ALGORITHMS, Adaptive, Aim, Coder};
+use terrace_envelope::codec::Aim;
 use terrace_envelope::crypt::{Algorithm as Crypt, Key as Master, Keyring, Secret};
 use terrace_layers::bloom::Filter;
 use terrace_layers::compression::Choice;
@@ -93,11 +93,21 @@ fn keys() -> Vec<Key> {
     (0..KEYS).filter_map(|n| Key::new("orders", format!("order:{n}")).ok()).collect()
 }
 
-/// Nanoseconds for each of so many calls.
+/// So many calls are timed together: short enough that most are not interrupted, long enough for the clock.
+const CHUNK: usize = 256;
+
+/// Nanoseconds for each of so many calls: of the tenth part of chunks that took least, the one that took longest, so that
+/// what else the machine does counts little.
 fn time(times: usize, mut call: impl FnMut(usize)) -> f64 {
-    let began = Instant::now();
-    (0..times).for_each(&mut call);
-    began.elapsed().as_nanos() as f64 / times as f64
+    let mut chunks: Vec<u64> = (0..times / CHUNK)
+        .map(|chunk| {
+            let began = Instant::now();
+            (chunk * CHUNK..(chunk + 1) * CHUNK).for_each(&mut call);
+            began.elapsed().as_nanos() as u64
+        })
+        .collect();
+    chunks.sort_unstable();
+    chunks.get(chunks.len() / 10).map_or(0.0, |ns| *ns as f64 / CHUNK as f64)
 }
 
 fn fill(store: &dyn Store, keys: &[Key]) -> Result<()> {
@@ -226,19 +236,19 @@ fn bloom() {
             black_box(filter.contains(absent[n]));
         });
         let two = Filter::new(COUNT as u64, 10.5);
-        let began = Instant::now();
-        std::thread::scope(|scope| {
-            for half in present.chunks(COUNT / 2) {
+        let both = std::thread::scope(|scope| {
+            let halves = present.chunks(COUNT / 2).map(|half| {
                 let (two, absent) = (&two, &absent);
                 scope.spawn(move || {
-                    for (hash, other) in half.iter().zip(absent) {
-                        two.insert(*hash);
-                        black_box(two.contains(*other));
-                    }
-                });
-            }
+                    time(half.len(), |n| {
+                        two.insert(half[n]);
+                        black_box(two.contains(absent[n]));
+                    })
+                })
+            });
+            let halves: Vec<_> = halves.collect();
+            halves.into_iter().filter_map(|half| half.join().ok()).fold(0.0, f64::max) / 2.0
         });
-        let both = began.elapsed().as_nanos() as f64 / COUNT as f64;
         least.iter_mut().zip([insert, hit, miss, both]).for_each(|(least, found)| *least = least.min(found));
     }
     let wrong = absent.iter().filter(|hash| filter.contains(**hash)).count();
@@ -255,94 +265,8 @@ fn bloom() {
     );
 }
 
-fn now_ns() -> u64 {
-    static BEGAN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    BEGAN.get_or_init(Instant::now).elapsed().as_nanos() as u64
-}
-
-/// What a kind of values costs a reader under an aim, by each fixed algorithm and by the adaptive choice.
-fn adaptive() {
-    println!("\nadaptive codec beside the best fixed one, cost by its aim (1 is the best fixed)");
-    let rng = SplitMix::seeded(5);
-    let words = ["tea", "order", "the", "house", "of", "river", "customer", "and", "seven", "with"];
-    let mut text = |n: usize| -> Vec<u8> {
-        let mut out = String::new();
-        while out.len() < 4_000 + n % 100 {
-            out.push_str(words[rng.below(words.len() as u64) as usize]);
-            out.push(' ');
-        }
-        out.into_bytes()
-    };
-    let kinds: [(&str, Vec<Vec<u8>>); 4] = [
-        ("text", (0..2_000).map(&mut text).collect()),
-        ("json", (0..2_000).map(|n| json(n, 4_000)).collect()),
-        (
-            "binary",
-            (0..2_000_u32).map(|n| (n..n + 1_000).flat_map(|n| (n * 3).to_le_bytes()).collect()).collect(),
-        ),
-        ("random", (0..2_000).map(|_| (0..4_000).map(|_| rng.next_u64() as u8).collect()).collect()),
-    ];
-    for (kind, values) in &kinds {
-        for aim in [Aim::Latency, Aim::Balanced, Aim::Space] {
-            let cost = |how: &mut dyn FnMut(&mut Coder, &[u8], &mut Vec<u8>) -> Algorithm| {
-                let (mut coder, mut encoded, mut decoded) = (Coder::new(), Vec::new(), Vec::new());
-                let mut sum = 0_u128;
-                for (n, value) in values.iter().enumerate() {
-                    let began = Instant::now();
-                    encoded.clear();
-                    let algorithm = how(&mut coder, value, &mut encoded);
-                    let between = Instant::now();
-                    decoded.clear();
-                    let done = coder.decode(algorithm, None, &encoded, 1 << 20, &mut decoded);
-                    let ended = Instant::now();
-                    assert!(done.is_ok() && decoded == *value);
-                    let ps = |from: Instant, to: Instant| (to - from).as_nanos() as u64 * 1_000;
-                    // The first ones teach.
-                    if n >= values.len() / 4 {
-                        sum += u128::from(aim.cost(
-                            encoded.len() as u64,
-                            ps(began, between),
-                            ps(between, ended),
-                        ));
-                    }
-                }
-                sum
-            };
-            let mut fixed: Vec<(&str, u128)> = ALGORITHMS
-                .into_iter()
-                .chain([Algorithm::None])
-                .map(|algorithm| {
-                    let mut encode = |coder: &mut Coder, value: &[u8], out: &mut Vec<u8>| {
-                        let done = coder.encode(algorithm, None, value, out);
-                        assert!(done.is_ok());
-                        algorithm
-                    };
-                    let least = (0..3).map(|_| cost(&mut encode)).min().unwrap_or(u128::MAX);
-                    (algorithm.name(), least)
-                })
-                .collect();
-            fixed.sort_by_key(|(_, cost)| *cost);
-            let learned = (0..3)
-                .map(|_| {
-                    let adaptive = Adaptive::new(aim, 64, now_ns);
-                    cost(&mut |coder, value, out| adaptive.encode(coder, None, value, out))
-                })
-                .min()
-                .unwrap_or(u128::MAX);
-            println!(
-                "{kind:<8} {aim:?}: adaptive {:.3}, best fixed {}, second {} ({:.2})",
-                learned as f64 / fixed[0].1 as f64,
-                fixed[0].0,
-                fixed[1].0,
-                fixed[1].1 as f64 / fixed[0].1 as f64
-            );
-        }
-    }
-}
-
 fn main() -> Result<()> {
     bloom();
     layers()?;
-    adaptive();
     Ok(())
 }

@@ -105,7 +105,7 @@ mod tests {
             polls += 1;
             if polls == 2 { Poll::Ready(Identity::current()) } else { Poll::Pending }
         }));
-        let waits = poll_once(waits).err().expect("it waits");
+        let waits = poll_once(waits).expect_err("it waits");
         assert_eq!(Identity::current(), None);
         assert!(poll_once(waits).is_ok_and(|found| found.is_some()));
         let panics = Identity::new("panics", [""; 0]).scope(async { panic!("on purpose") });
