@@ -1,12 +1,12 @@
 //! What a store's URL says: `scheme:path?name=value&name=value`.
 
-#[cfg(any(feature = "fs", feature = "disk", feature = "fjall"))]
+#[cfg(any(feature = "fs", feature = "disk", feature = "ordered"))]
 use std::path::PathBuf;
 use std::str::FromStr;
-#[cfg(any(feature = "fs", feature = "disk", feature = "fjall"))]
+#[cfg(any(feature = "fs", feature = "disk", feature = "ordered"))]
 use std::time::Duration;
 
-#[cfg(any(feature = "fs", feature = "disk", feature = "fjall"))]
+#[cfg(any(feature = "fs", feature = "disk", feature = "ordered"))]
 use terrace_store::Durability;
 use terrace_store::{Error, ErrorKind, Result};
 
@@ -43,7 +43,7 @@ impl Url {
     }
 
     /// The path it names.
-    #[cfg(any(feature = "fs", feature = "disk", feature = "fjall"))]
+    #[cfg(any(feature = "fs", feature = "disk", feature = "ordered"))]
     pub(crate) fn path(&self) -> Result<PathBuf> {
         if self.path.is_empty() {
             return Err(refused(format!("`{}:` needs a path, such as {0}:/var/lib/terrace", self.scheme)));
@@ -76,7 +76,7 @@ impl Url {
     }
 
     /// The options `durability`, `interval_ms` and `group_ms`.
-    #[cfg(any(feature = "fs", feature = "disk", feature = "fjall"))]
+    #[cfg(any(feature = "fs", feature = "disk", feature = "ordered"))]
     pub(crate) fn durability(&mut self, default: Durability) -> Result<Durability> {
         let interval = self.number("interval_ms")?.map(Duration::from_millis);
         let group = self.number("group_ms")?.map(Duration::from_millis);
@@ -106,6 +106,17 @@ impl Url {
             Durability::Never | Durability::Always if interval.is_some() => idle("interval_ms"),
             Durability::Never | Durability::Always if group.is_some() => idle("group_ms"),
             _ => Ok(durability),
+        }
+    }
+
+    /// The value of an option that is on or off.
+    #[cfg(any(feature = "redb", feature = "sqlite"))]
+    pub(crate) fn switch(&mut self, name: &'static str) -> Result<Option<bool>> {
+        match self.text(name).as_deref() {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(other) => Err(refused(format!("option `{name}` is true or false, not `{other}`"))),
         }
     }
 
@@ -143,7 +154,7 @@ fn decode(text: &str) -> Result<String> {
     String::from_utf8(out).map_err(|_| refused(format!("`{text}` is not UTF-8")))
 }
 
-#[cfg(all(test, any(feature = "fs", feature = "disk", feature = "fjall")))]
+#[cfg(all(test, any(feature = "fs", feature = "disk", feature = "ordered")))]
 mod tests {
     use super::*;
 

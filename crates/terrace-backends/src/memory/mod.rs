@@ -21,7 +21,6 @@ mod config;
 mod evict;
 mod floors;
 mod held;
-mod inbox;
 mod list;
 mod lock;
 mod publish;

@@ -8,7 +8,7 @@ use terrace_store::capability::{Message, Publish, Subscription};
 use terrace_store::{BoxFuture, Result};
 
 use super::MemoryStore;
-use super::inbox::Inbox;
+use crate::inbox::Inbox;
 
 type Listeners = HashMap<Bytes, Vec<Arc<Inbox<Message>>>>;
 

@@ -10,5 +10,11 @@ mod fjall_damage;
 mod fs;
 #[cfg(feature = "memory")]
 mod memory;
+#[cfg(any(feature = "fjall", feature = "redb", feature = "sled", feature = "sqlite"))]
+mod ordered;
+#[cfg(feature = "redb")]
+mod redb;
 #[cfg(all(feature = "fjall", feature = "memory"))]
 mod registry;
+#[cfg(feature = "sqlite")]
+mod sqlite;

@@ -10,7 +10,7 @@ use terrace_store::BoxFuture;
 const KEPT: usize = 4096;
 
 /// The queue of one listener.
-pub(super) struct Inbox<T>(Mutex<State<T>>);
+pub(crate) struct Inbox<T>(Mutex<State<T>>);
 
 struct State<T> {
     items: VecDeque<T>,
@@ -31,7 +31,7 @@ impl<T: Send> Inbox<T> {
     }
 
     /// Adds an item, or once `lagged` in the place of those for which there is no room.
-    pub(super) fn push(&self, item: T, lagged: T) {
+    pub(crate) fn push(&self, item: T, lagged: T) {
         let mut state = self.state();
         if state.items.len() < KEPT {
             state.items.push_back(item);
@@ -46,7 +46,7 @@ impl<T: Send> Inbox<T> {
     }
 
     /// Lets the listener end once it has read what is there.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut state = self.state();
         state.closed = true;
         if let Some(waker) = state.waker.take() {
@@ -56,7 +56,7 @@ impl<T: Send> Inbox<T> {
     }
 
     /// The next item; `None` at the end.
-    pub(super) fn next(&self) -> BoxFuture<'_, Option<T>> {
+    pub(crate) fn next(&self) -> BoxFuture<'_, Option<T>> {
         Box::pin(std::future::poll_fn(|context| {
             let mut state = self.state();
             match state.items.pop_front() {

@@ -1,7 +1,7 @@
 //! Reading rows in order, and past data blocks that are damaged.
 //!
-//! fjall's own iterator ends at the first block it cannot read, and drops the row or two before it that it had read
-//! ahead of. It does not say where the block ends either; but reading that begins behind it works, and reading that
+//! An engine's own iterator may end at the first block it cannot read, and may drop the row or two before it that it
+//! had read ahead of. It does not say where the block ends either; but reading that begins behind it works, and reading that
 //! ends before it works, so both edges are found by bisection. What lies between is left out and counted as damage:
 //! even where a row there could be read, an older one might stand for it.
 //!
@@ -9,25 +9,23 @@
 //! Nothing while all is sound; some hundreds of short reads, which are a few milliseconds, for each damaged block.
 
 use std::collections::VecDeque;
-use std::ops::Bound;
 
-use ::fjall::{Guard, Iter, Readable, Snapshot};
 use bytes::Bytes;
 use terrace_store::{Error, ErrorKind, Result};
 
-use super::engine::Engine;
-use super::error::translate;
+use super::engine::{Read, Space};
+use super::folder::Damage;
 
 /// By how much an edge may be longer than what its two sides have in common.
 const PRECISION: usize = 32;
 /// How many prefixes of a row are tried one by one before steps become wider.
 const CLOSE_PREFIXES: usize = 32;
 
-/// The rows from one on.
-pub(super) struct Rows<'a> {
-    engine: &'a Engine,
-    snapshot: Option<&'a Snapshot>,
-    iter: Iter,
+/// The entries' rows from one on.
+pub(super) struct Rows<'a, R: Read> {
+    reader: &'a R,
+    damage: &'a Damage,
+    iter: R::Rows,
     /// What was read again because it stood too close to a damaged block.
     pending: VecDeque<(Bytes, Bytes)>,
     /// Everything before has been returned or left out.
@@ -36,11 +34,11 @@ pub(super) struct Rows<'a> {
     passed: usize,
 }
 
-impl<'a> Rows<'a> {
-    /// The rows from this one on, as they are or as they were.
-    pub(super) fn new(engine: &'a Engine, snapshot: Option<&'a Snapshot>, from: &[u8]) -> Self {
-        let iter = range(engine, snapshot, from, None);
-        Self { engine, snapshot, iter, pending: VecDeque::new(), at: from.to_vec(), passed: 0 }
+impl<'a, R: Read> Rows<'a, R> {
+    /// The rows from this one on.
+    pub(super) fn new(reader: &'a R, damage: &'a Damage, from: &[u8]) -> Self {
+        let iter = range(reader, from, None);
+        Self { reader, damage, iter, pending: VecDeque::new(), at: from.to_vec(), passed: 0 }
     }
 
     /// How many damaged blocks were passed.
@@ -52,20 +50,20 @@ impl<'a> Rows<'a> {
     ///
     /// # Errors
     /// Those of the disk; `Corrupt` if no end of the damage is found.
-    pub(super) fn next(&mut self, operation: &'static str) -> Result<Option<(Bytes, Bytes)>> {
+    pub(super) fn next(&mut self) -> Result<Option<(Bytes, Bytes)>> {
         loop {
             if let Some(row) = self.pending.pop_front() {
                 return Ok(Some(row));
             }
-            match self.iter.next().map(Guard::into_inner) {
+            match self.iter.next() {
                 None => return Ok(None),
                 Some(Ok((row, value))) => {
                     self.at.clear();
                     self.at.extend_from_slice(&row);
                     self.at.push(0);
-                    return Ok(Some((row.into(), value.into())));
+                    return Ok(Some((row, value)));
                 }
-                Some(Err(source)) => self.pass(translate(operation, source))?,
+                Some(Err(error)) => self.pass(error)?,
             }
         }
     }
@@ -75,12 +73,12 @@ impl<'a> Rows<'a> {
         if error.kind() != ErrorKind::Corrupt {
             return Err(error);
         }
-        self.engine.note_damage();
+        self.damage.note();
         self.passed += 1;
         let Some(behind) = self.behind() else { return Err(error) };
         let (last, next) = bisect(self.at.clone(), behind.clone(), |middle| self.is_sound_before(middle));
         if last > self.at {
-            let sound = self.before(&last).map_while(|row| row.into_inner().ok()).map(own);
+            let sound = self.before(&last).map_while(Result::ok);
             self.pending.extend(sound);
         }
         for row in [last, next] {
@@ -88,11 +86,11 @@ impl<'a> Rows<'a> {
             if !new || row >= behind {
                 continue;
             }
-            if let Ok(Some(value)) = lookup(self.engine, self.snapshot, "list", &row) {
+            if let Ok(Some(value)) = lookup(self.reader, self.damage, "list", &row) {
                 self.pending.push_back((row.into(), value));
             }
         }
-        self.iter = range(self.engine, self.snapshot, &behind, None);
+        self.iter = range(self.reader, &behind, None);
         self.at = behind;
         Ok(())
     }
@@ -117,30 +115,20 @@ impl<'a> Rows<'a> {
     }
 
     fn is_sound_from(&self, from: &[u8]) -> bool {
-        let first = range(self.engine, self.snapshot, from, None).next();
-        first.is_none_or(|row| row.into_inner().is_ok())
+        range(self.reader, from, None).next().is_none_or(|row| row.is_ok())
     }
 
     fn is_sound_before(&self, end: &[u8]) -> bool {
-        self.before(end).all(|row| row.into_inner().is_ok())
+        self.before(end).all(|row| row.is_ok())
     }
 
-    fn before(&self, end: &[u8]) -> Iter {
-        range(self.engine, self.snapshot, &self.at, Some(end))
+    fn before(&self, end: &[u8]) -> R::Rows {
+        range(self.reader, &self.at, Some(end))
     }
 }
 
-fn own((row, value): ::fjall::KvPair) -> (Bytes, Bytes) {
-    (row.into(), value.into())
-}
-
-fn range(engine: &Engine, snapshot: Option<&Snapshot>, from: &[u8], end: Option<&[u8]>) -> Iter {
-    let end = end.map_or(Bound::Unbounded, Bound::Excluded);
-    let bounds = (Bound::Included(from), end);
-    match snapshot {
-        Some(snapshot) => snapshot.range::<&[u8], _>(&engine.entries, bounds),
-        None => engine.entries.range::<&[u8], _>(bounds),
-    }
+fn range<R: Read>(reader: &R, from: &[u8], before: Option<&[u8]>) -> R::Rows {
+    reader.range("list", Space::Entries, from, before)
 }
 
 /// The value of a row.
@@ -149,28 +137,21 @@ fn range(engine: &Engine, snapshot: Option<&Snapshot>, from: &[u8], end: Option<
 ///
 /// # Errors
 /// `Corrupt` if the row's block is damaged.
-pub(super) fn lookup(
-    engine: &Engine,
-    snapshot: Option<&Snapshot>,
+pub(super) fn lookup<R: Read>(
+    reader: &R,
+    damage: &Damage,
     operation: &'static str,
     row: &[u8],
 ) -> Result<Option<Bytes>> {
-    let value = match snapshot {
-        Some(snapshot) => snapshot.get(&engine.entries, row),
-        None => engine.entries.get(row),
+    let error = match reader.get(operation, Space::Entries, row) {
+        Err(error) if error.kind() == ErrorKind::Corrupt => error,
+        value => return value,
     };
-    let error = match value {
-        Ok(value) => return Ok(value.map(Bytes::from)),
-        Err(source) => translate(operation, source),
-    };
-    if error.kind() != ErrorKind::Corrupt {
-        return Err(error);
-    }
-    engine.note_damage();
+    damage.note();
     let behind = [row, &[0]].concat();
-    match range(engine, snapshot, row, Some(&behind)).next().map(Guard::into_inner) {
+    match range(reader, row, Some(&behind)).next() {
         None => Ok(None),
-        Some(Ok((_, value))) => Ok(Some(value.into())),
+        Some(Ok((_, value))) => Ok(Some(value)),
         Some(Err(_)) => Err(error),
     }
 }
