@@ -8,8 +8,8 @@ use terrace_store::capability::{
 };
 use terrace_store::{BoxFuture, Entry, Key, Namespace, Result, Version};
 
-use super::snapshot::View;
 use super::engine::Engine;
+use super::snapshot::View;
 use super::{IN_PLACE_ROWS, OrderedStore};
 use crate::optimistic::{Optimistic, Validate};
 

@@ -43,8 +43,13 @@ pub(super) const CLEAN_KEY: &[u8] = b"clean";
 pub(super) const FLOOR_KEY: &[u8] = b"floor";
 
 /// What the engines of this release keep in a folder, so that none is taken for empty by another.
-const FILES: [(&str, &str); 5] =
-    [("fjall", "fjall"), ("redb", "terrace.redb"), ("rocksdb", "rocksdb"), ("sled", "sled"), ("sqlite", "terrace.sqlite")];
+const FILES: [(&str, &str); 5] = [
+    ("fjall", "fjall"),
+    ("redb", "terrace.redb"),
+    ("rocksdb", "rocksdb"),
+    ("sled", "sled"),
+    ("sqlite", "terrace.sqlite"),
+];
 
 /// How a store over an engine is set up, whichever the engine is.
 #[derive(Clone, Debug)]
@@ -172,7 +177,8 @@ impl<E: Engine> Folder<E> {
             let last = self.sequence.last();
             let meta = |key: &'static [u8], value| Change::Put(Space::Meta, Bytes::from_static(key), value);
             let sequence = Bytes::copy_from_slice(&last.to_be_bytes());
-            self.engine.write("close", vec![meta(CLEAN_KEY, clean.freeze()), meta(SEQUENCE_KEY, sequence)])?;
+            self.engine
+                .write("close", vec![meta(CLEAN_KEY, clean.freeze()), meta(SEQUENCE_KEY, sequence)])?;
             mark = Some(Mark { highest: Version(last), entries });
         }
         self.engine.close("close")?;

@@ -36,7 +36,12 @@ pub(super) fn first_row(list: &List, cursor: Option<&Cursor>) -> Result<Bytes> {
 
 impl Source<'_> {
     /// The page that begins with these rows.
-    pub(super) fn page<R: Read>(&self, mut rows: Rows<'_, R>, list: &List, cursor: Option<&Cursor>) -> Result<Page> {
+    pub(super) fn page<R: Read>(
+        &self,
+        mut rows: Rows<'_, R>,
+        list: &List,
+        cursor: Option<&Cursor>,
+    ) -> Result<Page> {
         let mut page =
             Building { list, after: cursor, wall_ms: self.wall_ms, page: Page::default(), bytes: 0 };
         let end = [list.namespace.flat_prefix(), &list.prefix].concat();

@@ -48,8 +48,8 @@ use terrace_store::{
 
 use crate::progress::unknown;
 pub use engine::{Change, Engine, NoView, Read, Space};
-pub use folder::Settings;
 use folder::Folder;
+pub use folder::Settings;
 use shared::Shared;
 
 /// Pages of at most so many entries are read in place; longer ones on a thread that may block.
@@ -82,6 +82,7 @@ impl<E: Engine> OrderedStore<E> {
             durability: settings.durability,
             clock,
             tasks: Tasks::new(spawn),
+            views: snapshot::Views::default(),
         });
         if let Durability::Interval(interval) = settings.durability {
             let regularly = sync_regularly(Arc::downgrade(&shared), Arc::clone(&shared.clock), interval);

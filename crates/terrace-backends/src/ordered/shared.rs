@@ -20,6 +20,7 @@ use super::folder::Folder;
 use super::list::{Source, first_row};
 use super::row;
 use super::rows::{Rows, lookup};
+use super::snapshot::Views;
 use super::write::Now;
 use crate::progress::{Journal, Progress, synced, unknown};
 use crate::record::{self, Record};
@@ -35,6 +36,7 @@ pub(crate) struct Shared<E: Engine> {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tasks: Tasks,
     pub(super) watchers: Arc<Watchers>,
+    pub(super) views: Views<E>,
 }
 
 impl<E: Engine> Journal for Shared<E> {
@@ -178,7 +180,8 @@ impl<E: Engine> Shared<E> {
             let from = first_row(list, cursor)?;
             let floors = folder.spaces.floors();
             let rows = Rows::new(&folder.engine, &folder.damage, &from);
-            Source { damage: &folder.damage, floors: &floors, wall_ms: self.clock.wall_ms() }.page(rows, list, cursor)
+            Source { damage: &folder.damage, floors: &floors, wall_ms: self.clock.wall_ms() }
+                .page(rows, list, cursor)
         })
     }
 
@@ -235,6 +238,7 @@ impl<E: Engine> Shared<E> {
     pub(super) fn shut(&self) -> Result<()> {
         let folder = self.folder.write().unwrap_or_else(PoisonError::into_inner).take();
         self.watchers.close();
+        self.views.close();
         match folder {
             Some(folder) => {
                 let outcome = folder.shut();

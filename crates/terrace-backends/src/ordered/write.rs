@@ -66,12 +66,7 @@ impl Prior {
         Ok(Self { summary: Some(summary), due, amount, ..Self::default() })
     }
 
-    fn read<E: Engine>(
-        folder: &Folder<E>,
-        operation: &'static str,
-        key: &Key,
-        row: &Bytes,
-    ) -> Result<Self> {
+    fn read<E: Engine>(folder: &Folder<E>, operation: &'static str, key: &Key, row: &Bytes) -> Result<Self> {
         match lookup(&folder.engine, &folder.damage, operation, row) {
             Ok(None) => Ok(Self::default()),
             Ok(Some(value)) => Self::weigh(folder, key, row, value),

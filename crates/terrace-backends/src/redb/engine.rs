@@ -48,9 +48,8 @@ impl RedbView {
     }
 
     fn in_transaction(operation: &'static str, transaction: &ReadTransaction) -> Result<Self> {
-        let table = |space| {
-            transaction.open_table(definition(space)).map_err(|source| translate(operation, source))
-        };
+        let table =
+            |space| transaction.open_table(definition(space)).map_err(|source| translate(operation, source));
         Ok(Self { entries: table(Space::Entries)?, expiry: table(Space::Expiry)?, meta: table(Space::Meta)? })
     }
 }

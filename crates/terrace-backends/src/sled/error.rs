@@ -12,14 +12,16 @@ pub(super) fn translate(operation: &'static str, source: Sled) -> Error {
     let error = Error::new(kind, operation).with("store", super::NAME).transient(false);
     match source {
         // So that a full disk is found among the causes.
-        Sled::Io(source) if kind == ErrorKind::Full => error
-            .because("the disk is full; free some space and open the store again")
-            .caused_by(source),
+        Sled::Io(source) if kind == ErrorKind::Full => {
+            error.because("the disk is full; free some space and open the store again").caused_by(source)
+        }
         Sled::Io(source) if kind == ErrorKind::Corrupt => {
             error.because("a file of sled's is damaged or gone").caused_by(source)
         }
         Sled::Io(source) => error.caused_by(source),
-        source if kind == ErrorKind::Corrupt => error.because("a file of sled's is damaged").caused_by(source),
+        source if kind == ErrorKind::Corrupt => {
+            error.because("a file of sled's is damaged").caused_by(source)
+        }
         source => error.caused_by(source),
     }
 }

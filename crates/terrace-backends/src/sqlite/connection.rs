@@ -33,9 +33,8 @@ fn failed(source: ::rusqlite::Error) -> Error {
 
 fn connect(config: &SqliteConfig, file: &Path) -> Result<Connection> {
     // Each connection is used by one thread at a time, which we see to ourselves; a path is no URL.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
     let cache_kib = i64::try_from(config.cache_bytes >> 10).unwrap_or(i64::MAX).max(1);
@@ -53,10 +52,10 @@ fn number(connection: &Connection, pragma: &str) -> Result<i32> {
 /// The connection that writes, to a database that is a store's, made if there was none.
 pub(super) fn writer(config: &SqliteConfig, file: &Path) -> Result<Connection> {
     let connection = connect(config, file)?;
-    let objects: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(failed)?;
-    let (application, schema) = (number(&connection, "application_id")?, number(&connection, "user_version")?);
+    let objects: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    let (application, schema) =
+        (number(&connection, "application_id")?, number(&connection, "user_version")?);
     let new = (objects, application, schema) == (0, 0, 0);
     if !new {
         check_owner(application, schema)?;
@@ -64,9 +63,8 @@ pub(super) fn writer(config: &SqliteConfig, file: &Path) -> Result<Connection> {
         // Has to come before the first table.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(failed)?;
     }
-    let mode: String = connection
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(failed)?;
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(failed)?;
     if !mode.eq_ignore_ascii_case("wal") {
         return Err(Error::new(ErrorKind::Config, "open").because(format!(
             "the file system takes no write-ahead log, as one over a network may not (journal_mode is `{mode}`): \

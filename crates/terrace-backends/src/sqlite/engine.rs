@@ -15,9 +15,6 @@ use super::error::translate;
 use super::rows::{Source, SqliteRows};
 use crate::ordered::{Change, Engine, Read, Space};
 
-/// How many free pages a sweep gives back to the file system.
-const TRIMMED_PAGES: u32 = 256;
-
 /// An SQLite database.
 pub struct Sqlite {
     latest: Source,
@@ -167,9 +164,16 @@ impl Engine for Sqlite {
         Ok(Some(SqliteView { source }))
     }
 
+    /// Gives some free pages back to the file system.
     fn trim(&self, operation: &'static str) -> Result<()> {
-        let trim = format!("PRAGMA incremental_vacuum({TRIMMED_PAGES})");
-        self.writer().execute_batch(&trim).map_err(|source| translate(operation, source))
+        // Each step of the statement frees one page.
+        let trim = |connection: &Connection| {
+            let mut trim = connection.prepare_cached("PRAGMA incremental_vacuum(256)")?;
+            let mut pages = trim.query([])?;
+            while pages.next()?.is_some() {}
+            Ok(())
+        };
+        trim(&self.writer()).map_err(|source| translate(operation, source))
     }
 
     /// A transaction that fails is undone, and the next may succeed.

@@ -32,12 +32,15 @@ fn meaning(code: ErrorCode) -> (ErrorKind, &'static str) {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
             (ErrorKind::Busy, "another program has the database locked")
         }
-        ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::AuthorizationForStatementDenied => {
-            (ErrorKind::Denied, "the database may not be written to; see to the rights of its file and folder")
-        }
+        ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::AuthorizationForStatementDenied => (
+            ErrorKind::Denied,
+            "the database may not be written to; see to the rights of its file and folder",
+        ),
         ErrorCode::DiskFull => (ErrorKind::Full, "the disk is full; free some space"),
         ErrorCode::DatabaseCorrupt => (ErrorKind::Corrupt, "the database file is damaged"),
-        ErrorCode::NotADatabase => (ErrorKind::Corrupt, "the file is no SQLite database, or its beginning is damaged"),
+        ErrorCode::NotADatabase => {
+            (ErrorKind::Corrupt, "the file is no SQLite database, or its beginning is damaged")
+        }
         ErrorCode::TooBig => (ErrorKind::Invalid, "the value is longer than SQLite takes"),
         ErrorCode::SchemaChanged | ErrorCode::Unknown => {
             (ErrorKind::Corrupt, "a table of the database is not as this store made it")

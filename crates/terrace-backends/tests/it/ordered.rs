@@ -23,14 +23,13 @@ use terrace_store::{
 
 const START_MS: u64 = 1_700_000_000_000;
 
-/// Each engine, what it keeps in the folder, and the durabilities it is tried with, the default first.
+/// Each engine, what it keeps in the folder, and how it is set up: as it is unless a test says otherwise, and otherwise.
+/// A group would wait for a clock that stands still.
 const ENGINES: &[(&str, &str, &[&str])] = &[
     #[cfg(feature = "fjall")]
     ("fjall", "fjall", &["", "durability=always"]),
     #[cfg(feature = "redb")]
-    ("redb", "terrace.redb", &["", "durability=always"]),
-    #[cfg(feature = "rocksdb")]
-    ("rocksdb", "rocksdb", &["", "durability=always"]),
+    ("redb", "terrace.redb", &["durability=always", "durability=always&cache_bytes=100000&check=true"]),
     #[cfg(feature = "sled")]
     ("sled", "sled", &["", "flush_every_ms=0"]),
     #[cfg(feature = "sqlite")]
@@ -45,9 +44,14 @@ fn namespace() -> Namespace {
     Namespace::new("test").unwrap()
 }
 
+fn url(engine: &str, folder: &Path, options: &str) -> String {
+    let (_, _, usual) = ENGINES.iter().find(|(name, ..)| *name == engine).unwrap();
+    let usual = if options.contains("durability") { "" } else { usual[0] };
+    format!("{engine}:{}?{usual}&{options}", folder.display())
+}
+
 fn open_at(engine: &str, folder: &Path, options: &str, clock: &FrozenClock) -> Result<Arc<dyn Store>> {
-    let url = format!("{engine}:{}?{options}", folder.display());
-    registry::open(&url, Arc::new(clock.clone()), Arc::new(TokioSpawn::current()?))
+    registry::open(&url(engine, folder, options), Arc::new(clock.clone()), Arc::new(TokioSpawn::current()?))
 }
 
 fn open(engine: &str, folder: &Path) -> Arc<dyn Store> {
@@ -212,7 +216,8 @@ async fn a_second_open_is_refused_in_words_and_a_close_lets_go() {
         assert!(error.to_string().contains("another store has this folder open"), "{error}");
         // Views hold what they need, but nobody up.
         let snapshots = store.as_snapshot();
-        let view = if let Some(snapshots) = snapshots { Some(snapshots.snapshot().await.unwrap()) } else { None };
+        let view =
+            if let Some(snapshots) = snapshots { Some(snapshots.snapshot().await.unwrap()) } else { None };
         store.close().await.unwrap();
         let _again = open(engine, folder.path());
         assert_eq!(store.get(&key("a")).await.unwrap_err().kind(), ErrorKind::Closed, "{engine}");
@@ -316,7 +321,11 @@ async fn no_restart_lengthens_a_life_and_what_expired_meanwhile_is_swept() {
         assert_eq!(store.sweep(100).await.unwrap().expired, 1, "{engine}");
         assert_eq!(usage(&*store).await.0, 1, "{engine}");
         clock.set_wall_ms(START_MS);
-        assert_eq!(value(&*store, "short").await, None, "{engine}: a clock that goes back brings nothing back");
+        assert_eq!(
+            value(&*store, "short").await,
+            None,
+            "{engine}: a clock that goes back brings nothing back"
+        );
     }
 }
 
@@ -475,7 +484,8 @@ fn files(folder: &Path, length: u64) -> Vec<PathBuf> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_bits_are_flipped_no_value_is_wrong_and_nothing_panics() {
-    for (engine, ..) in ENGINES {
+    // fjall's journal is refused as a whole; what it does about its other files is in `fjall_damage`.
+    for (engine, ..) in ENGINES.iter().filter(|(engine, ..)| *engine != "fjall") {
         let folder = TempDir::new().unwrap();
         let store = open(engine, folder.path());
         let noise = |n: u64| -> Vec<u8> {
@@ -564,7 +574,7 @@ async fn nothing_acknowledged_is_lost_when_the_writer_is_killed() {
         for kill in 0..4_u64 {
             let mut child = Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", "ordered::writer_to_be_killed", "--nocapture", "--test-threads=1"])
-                .env("TERRACE_TEST_ORDERED", format!("{engine}:{}", folder.path().display()))
+                .env("TERRACE_TEST_ORDERED", url(engine, folder.path(), ""))
                 .stdout(Stdio::piped())
                 .spawn()
                 .unwrap();

@@ -42,7 +42,10 @@ async fn a_check_finds_damage_that_was_done_after_a_clean_close() {
     let deferred = PutOptions { deferred: true, ..PutOptions::default() };
     for n in 0..500_u32 {
         let key = Key::new("test", n.to_be_bytes()).unwrap();
-        let _ = store.put(&key, Entry::new(format!("a value that is to be found {n:06}")), deferred).await.unwrap();
+        let _ = store
+            .put(&key, Entry::new(format!("a value that is to be found {n:06}")), deferred)
+            .await
+            .unwrap();
     }
     store.close().await.unwrap();
     drop(store);

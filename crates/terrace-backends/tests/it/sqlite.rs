@@ -34,7 +34,9 @@ fn key(name: impl AsRef<[u8]>) -> Key {
 #[tokio::test(flavor = "multi_thread")]
 async fn databases_of_others_and_of_newer_releases_are_refused_in_words_and_left_alone() {
     let folder = TempDir::new().unwrap();
-    raw(folder.path()).execute_batch("CREATE TABLE customers (name TEXT); INSERT INTO customers VALUES ('x')").unwrap();
+    raw(folder.path())
+        .execute_batch("CREATE TABLE customers (name TEXT); INSERT INTO customers VALUES ('x')")
+        .unwrap();
     let error = refused(folder.path());
     assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
     assert!(error.to_string().contains("another program's"), "{error}");
@@ -59,7 +61,9 @@ async fn databases_of_others_and_of_newer_releases_are_refused_in_words_and_left
 async fn a_format_of_a_newer_release_is_refused() {
     let folder = TempDir::new().unwrap();
     open(folder.path()).close().await.unwrap();
-    raw(folder.path()).execute("UPDATE meta SET value = x'00000002' WHERE key = CAST('format' AS BLOB)", []).unwrap();
+    raw(folder.path())
+        .execute("UPDATE meta SET value = x'00000002' WHERE key = CAST('format' AS BLOB)", [])
+        .unwrap();
     let error = refused(folder.path());
     assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
     assert!(error.to_string().contains("format 2"), "{error}");
@@ -126,7 +130,8 @@ async fn a_sweep_gives_room_back_to_the_file_system() {
     let folder = TempDir::new().unwrap();
     let clock = FrozenClock::at_wall_ms(1_000);
     let config = SqliteConfig { checkpoint_pages: 1, ..SqliteConfig::new(folder.path()) };
-    let store = SqliteStore::open(config, Arc::new(clock.clone()), Arc::new(TokioSpawn::current().unwrap())).unwrap();
+    let store =
+        SqliteStore::open(config, Arc::new(clock.clone()), Arc::new(TokioSpawn::current().unwrap())).unwrap();
     let deferred = PutOptions { deferred: true, ..PutOptions::default() };
     for n in 0..200_u8 {
         let entry = Entry { expires_ms: std::num::NonZeroU64::new(2_000), ..Entry::new(vec![n; 4_000]) };
