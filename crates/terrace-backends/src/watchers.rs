@@ -69,6 +69,7 @@ pub(crate) struct Watching {
     all: Arc<Watchers>,
 }
 
+#[cfg(feature = "memory")]
 impl Watching {
     /// Ends it, once what was told before is read.
     pub(crate) fn close(&self) {

@@ -144,14 +144,14 @@ impl Iterator for SqliteRows {
     type Item = Result<(Bytes, Bytes)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.read.is_empty() && !self.done {
-            if let Err(error) = self.fill() {
-                // What was read before it comes first; then it is met again.
-                if self.read.is_empty() {
-                    self.done = true;
-                    return Some(Err(error));
-                }
-            }
+        if self.read.is_empty()
+            && !self.done
+            && let Err(error) = self.fill()
+            // What was read before it comes first; then it is met again.
+            && self.read.is_empty()
+        {
+            self.done = true;
+            return Some(Err(error));
         }
         self.read.pop_front().map(Ok)
     }
