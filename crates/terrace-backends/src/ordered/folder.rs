@@ -256,6 +256,10 @@ fn check_foreign<E: Engine>(path: &Path) -> Result<()> {
     }
 }
 
+/// How often a folder that is locked is tried, and how long is waited in between: a process that this one has just
+/// started holds the lock of a store that was closed meanwhile, until it is a program of its own.
+const ATTEMPTS: (usize, Duration) = (20, Duration::from_millis(50));
+
 fn lock(store: &'static str, path: &Path) -> Result<File> {
     let lock = OpenOptions::new()
         .create(true)
@@ -263,7 +267,15 @@ fn lock(store: &'static str, path: &Path) -> Result<File> {
         .write(true)
         .open(path.join("terrace.lock"))
         .map_err(|source| opening(store, path, source.into()))?;
-    match lock.try_lock() {
+    let mut tried = lock.try_lock();
+    for _ in 1..ATTEMPTS.0 {
+        if !matches!(tried, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(ATTEMPTS.1);
+        tried = lock.try_lock();
+    }
+    match tried {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(Error::new(ErrorKind::Busy, "open")
             .with("store", store)
