@@ -1,7 +1,8 @@
 //! A durable store in a folder, over [fjall](https://docs.rs/fjall), a log-structured merge tree in pure Rust.
 //!
-//! It assigns versions from a sequence that never goes back, keeps what is acknowledged as its
-//! [`Durability`] says, orders its keys, counts them without a scan, and clears a namespace of any size at once.
+//! It assigns versions from a sequence that never goes back, keeps what is acknowledged as its durability says,
+//! orders its keys, counts them without a scan, and clears a namespace of any size at once. How it does that over
+//! rows in order is in [`ordered`](crate::ordered).
 //!
 //! # Cost
 //! Reads and deferred writes work in the call that polls them first: a system call at most, and for what is not
@@ -11,15 +12,18 @@
 //!
 //! # Durability
 //! With `Interval` and `Never` a write is acknowledged after write(2): a killed process loses nothing. A deferred
-//! write stays in the process until [`Store::commit`], so that a batch of them costs one system call. With
-//! `Group` and `Always` writers share an fsync. After an fsync that failed nothing more is written; what can
-//! still be read is served. After a crash the journal is read up to its first damaged place. After a clean close
-//! too, but then [`Store::health`] says how much is missing. A data block that is damaged costs its own keys: they
-//! are `Corrupt` to a `get`, and listings leave them out.
+//! write stays in the process until [`commit`], so that a batch of them costs one system call. With `Group` and
+//! `Always` writers share an fsync. After an fsync that failed nothing more is written; what can still be read is
+//! served. After a crash the journal is read up to its first damaged place. After a clean close too, but then
+//! [`health`] says how much is missing. A data block that is damaged costs its own keys: they are `Corrupt` to a
+//! `get`, and listings leave them out.
 //!
 //! # What it is not
 //! One process at a time; no leases. The budget counts keys and records, not what fjall needs
 //! besides, which is up to about 600 MiB of journals and buffers.
+//!
+//! [`commit`]: terrace_store::Store::commit
+//! [`health`]: terrace_store::Store::health
 
 mod config;
 mod engine;

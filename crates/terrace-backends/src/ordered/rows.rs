@@ -96,14 +96,21 @@ impl<'a, R: Read> Rows<'a, R> {
     }
 
     /// The first place behind the damage from which rows can be read.
+    ///
+    /// It is looked for in steps that double, from the smallest: a wide one could pass over the sound rows between two
+    /// damaged blocks, and the bisection would not know.
     fn behind(&self) -> Option<Vec<u8>> {
         let mut damaged = self.at.clone();
         let mut length = self.at.len();
         for tried in 0.. {
-            let mut place = self.at[..length].to_vec();
-            let last = place.last_mut()?;
-            if let Some(greater) = last.checked_add(1) {
-                *last = greater;
+            if length == 0 {
+                return None;
+            }
+            for step in (0..8).map(|bit| 1 << bit) {
+                let Some(place) = advanced(&self.at[..length], step) else { continue };
+                if place <= damaged {
+                    continue;
+                }
                 if self.is_sound_from(&place) {
                     return Some(bisect(damaged, place, |middle| !self.is_sound_from(middle)).1);
                 }
@@ -169,6 +176,21 @@ fn bisect(mut low: Vec<u8>, mut high: Vec<u8>, is_low: impl Fn(&[u8]) -> bool) -
     (low, high)
 }
 
+/// The place so many steps of its last byte further on. `None` if there is none.
+fn advanced(place: &[u8], step: u8) -> Option<Vec<u8>> {
+    let mut place = place.to_vec();
+    let mut step = step;
+    for byte in place.iter_mut().rev() {
+        let (sum, carried) = byte.overflowing_add(step);
+        *byte = sum;
+        if !carried {
+            return Some(place);
+        }
+        step = 1;
+    }
+    None
+}
+
 /// The place half way between two, both read as fractions of so many bytes. `None` if there is none.
 fn middle(low: &[u8], high: &[u8], width: usize) -> Option<Vec<u8>> {
     let digit = |place: &[u8], index: usize| u16::from(place.get(index).copied().unwrap_or(0));
@@ -199,6 +221,14 @@ mod tests {
         assert_eq!(middle(b"\xff\xff", b"\xff\xff\x01", 3), None);
         assert_eq!(middle(b"a\0\0", b"a\0\0\x01", 4), None);
         assert_eq!(middle(b"", b"\xff\xff", 2).unwrap(), b"\x7f\xff");
+    }
+
+    #[test]
+    fn steps_carry_and_end_with_the_last_place() {
+        assert_eq!(advanced(b"a0", 2).unwrap(), b"a2");
+        assert_eq!(advanced(b"a\xff", 2).unwrap(), b"b\x01");
+        assert_eq!(advanced(b"\xff\xff", 1), None);
+        assert_eq!(advanced(b"", 1), None);
     }
 
     #[test]

@@ -352,7 +352,7 @@ impl<E: Engine> Folder<E> {
         })
     }
 
-    fn write_one(&self, operation: &'static str, change: Change) -> Result<()> {
+    fn write_one(&self, operation: &'static str, mut change: Change) -> Result<()> {
         if change.old_due.is_some() || change.due.is_some() {
             return self.write_many(operation, vec![change]);
         }
@@ -360,7 +360,8 @@ impl<E: Engine> Folder<E> {
         if !self.spaces.reserve(grown, self.capacity) {
             return Err(self.full(operation));
         }
-        if let Err(error) = self.engine.insert(operation, change.row.clone(), change.value.clone()) {
+        let (row, value) = (std::mem::take(&mut change.row), std::mem::take(&mut change.value));
+        if let Err(error) = self.engine.insert(operation, row, value) {
             self.spaces.release(grown);
             return Err(error);
         }
