@@ -18,6 +18,8 @@ use super::folder::Damage;
 
 /// By how much an edge may be longer than what its two sides have in common.
 const PRECISION: usize = 32;
+/// How often what lies between two places is halved: into so many powers of two.
+const DEPTH: u8 = 9;
 /// How many prefixes of a row are tried one by one before steps become wider.
 const CLOSE_PREFIXES: usize = 32;
 
@@ -97,8 +99,8 @@ impl<'a, R: Read> Rows<'a, R> {
 
     /// The first place behind the damage from which rows can be read.
     ///
-    /// It is looked for in steps that double, from the smallest: a wide one could pass over the sound rows between two
-    /// damaged blocks, and the bisection would not know.
+    /// It is looked for in steps that double, from the smallest, and then once more among the places that these passed
+    /// over: a wide step may miss the sound rows between two damaged blocks, and a bisection would not know.
     fn behind(&self) -> Option<Vec<u8>> {
         let mut damaged = self.at.clone();
         let mut length = self.at.len();
@@ -112,6 +114,9 @@ impl<'a, R: Read> Rows<'a, R> {
                     continue;
                 }
                 if self.is_sound_from(&place) {
+                    let width = damaged.len().max(place.len()) + 2;
+                    let (damaged, place) =
+                        self.first_sound(damaged, &place, width, DEPTH).unwrap_or_else(|low| (low, place));
                     return Some(bisect(damaged, place, |middle| !self.is_sound_from(middle)).1);
                 }
                 damaged = place;
@@ -119,6 +124,22 @@ impl<'a, R: Read> Rows<'a, R> {
             length = length.saturating_sub(1 << (tried / CLOSE_PREFIXES).min(16));
         }
         None
+    }
+
+    /// The first of evenly spread places between these two that is sound, and the one before it; if none is, the last.
+    fn first_sound(
+        &self,
+        low: Vec<u8>,
+        high: &[u8],
+        width: usize,
+        depth: u8,
+    ) -> std::result::Result<(Vec<u8>, Vec<u8>), Vec<u8>> {
+        let Some(middle) = middle(&low, high, width).filter(|_| depth != 0) else { return Err(low) };
+        match self.first_sound(low, &middle, width, depth - 1) {
+            Ok(found) => Ok(found),
+            Err(low) if self.is_sound_from(&middle) => Ok((low, middle)),
+            Err(_) => self.first_sound(middle, high, width, depth - 1),
+        }
     }
 
     fn is_sound_from(&self, from: &[u8]) -> bool {
