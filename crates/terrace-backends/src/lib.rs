@@ -8,27 +8,35 @@ pub mod fjall;
 pub mod fs;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod in_runtime;
-#[cfg(any(feature = "memory", feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "memory", feature = "ordered", feature = "postgres", feature = "redis"))]
 mod inbox;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod leaving;
 #[cfg(feature = "memory")]
 pub mod memory;
-#[cfg(any(feature = "disk", feature = "fjall", feature = "memory"))]
+#[cfg(any(feature = "disk", feature = "ordered", feature = "memory"))]
 mod optimistic;
+#[cfg(feature = "ordered")]
+pub mod ordered;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-#[cfg(any(feature = "disk", feature = "fjall"))]
+#[cfg(any(feature = "disk", feature = "ordered"))]
 mod progress;
-#[cfg(any(feature = "fjall", feature = "fs", feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "fs", feature = "ordered", feature = "postgres", feature = "redis"))]
 pub mod record;
+#[cfg(feature = "redb")]
+pub mod redb;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod registry;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod remote;
-#[cfg(any(feature = "fjall", feature = "memory"))]
+#[cfg(feature = "sled")]
+pub mod sled;
+#[cfg(any(feature = "ordered", feature = "memory"))]
 mod spaces;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 #[cfg_attr(
     not(any(
         feature = "disk",
@@ -36,8 +44,13 @@ mod spaces;
         feature = "fs",
         feature = "memory",
         feature = "postgres",
-        feature = "redis"
+        feature = "redb",
+        feature = "redis",
+        feature = "sled",
+        feature = "sqlite"
     )),
     allow(dead_code, reason = "without a backend nobody has options")
 )]
 mod url;
+#[cfg(any(feature = "ordered", feature = "memory"))]
+mod watchers;

@@ -49,7 +49,7 @@ impl Progress {
     }
 
     /// Whether something is not synced yet.
-    #[cfg(any(feature = "fjall", test))]
+    #[cfg(any(feature = "ordered", test))]
     pub(crate) fn is_dirty(&self) -> bool {
         self.waiting().synced < self.written.load(Ordering::Acquire)
     }

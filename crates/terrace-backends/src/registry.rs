@@ -31,6 +31,18 @@ const SCHEMES: &[(&str, Open)] = &[
     ("fjall", |url, clock, spawn| {
         Ok(Arc::new(crate::fjall::FjallStore::open(crate::fjall::FjallConfig::from_url(url)?, clock, spawn)?))
     }),
+    #[cfg(feature = "redb")]
+    ("redb", |url, clock, spawn| {
+        Ok(Arc::new(crate::redb::RedbStore::open(crate::redb::RedbConfig::from_url(url)?, clock, spawn)?))
+    }),
+    #[cfg(feature = "sled")]
+    ("sled", |url, clock, spawn| {
+        Ok(Arc::new(crate::sled::SledStore::open(crate::sled::SledConfig::from_url(url)?, clock, spawn)?))
+    }),
+    #[cfg(feature = "sqlite")]
+    ("sqlite", |url, clock, spawn| {
+        Ok(Arc::new(crate::sqlite::SqliteStore::open(crate::sqlite::SqliteConfig::from_url(url)?, clock, spawn)?))
+    }),
     #[cfg(feature = "postgres")]
     ("postgres", postgres),
     #[cfg(feature = "postgres")]

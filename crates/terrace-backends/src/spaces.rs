@@ -64,7 +64,7 @@ impl Space {
 }
 
 /// The floors as they are at one moment.
-#[cfg(feature = "fjall")]
+#[cfg(feature = "ordered")]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Floors {
     highest: u64,
@@ -72,7 +72,7 @@ pub(crate) struct Floors {
     by_namespace: HashMap<Bytes, u64, RandomState>,
 }
 
-#[cfg(feature = "fjall")]
+#[cfg(feature = "ordered")]
 impl Floors {
     /// The floor of this key's namespace.
     pub(crate) fn of(&self, key: &Key) -> Version {
@@ -141,7 +141,7 @@ impl Spaces {
     }
 
     /// Sets a namespace's counters, when the store is opened.
-    #[cfg(feature = "fjall")]
+    #[cfg(feature = "ordered")]
     pub(crate) fn restore(&self, prefix: Bytes, amount: Amount) {
         self.stored.fetch_add(amount.stored, Ordering::Relaxed);
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
@@ -178,7 +178,7 @@ impl Spaces {
     }
 
     /// Whether a clear has removed this version of the key.
-    #[cfg(feature = "fjall")]
+    #[cfg(feature = "ordered")]
     pub(crate) fn bury(&self, key: &Key, version: Version) -> bool {
         version.0 <= self.highest_floor.load(Ordering::Acquire) && version <= self.floor(key)
     }
@@ -225,7 +225,7 @@ impl Spaces {
     }
 
     /// The floors as they are now.
-    #[cfg(feature = "fjall")]
+    #[cfg(feature = "ordered")]
     pub(crate) fn floors(&self) -> Floors {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let set = table.iter().map(|(prefix, space)| (prefix.clone(), space.floor.load(Ordering::Acquire)));
@@ -237,7 +237,7 @@ impl Spaces {
     }
 }
 
-#[cfg(all(test, feature = "fjall"))]
+#[cfg(all(test, feature = "ordered"))]
 mod tests {
     use super::*;
 

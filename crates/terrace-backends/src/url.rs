@@ -1,21 +1,21 @@
 //! What a store's URL says: `scheme:path?name=value&name=value`.
 
-#[cfg(any(feature = "fs", feature = "disk", feature = "fjall"))]
+#[cfg(any(feature = "fs", feature = "disk", feature = "ordered"))]
 use std::path::PathBuf;
 use std::str::FromStr;
 #[cfg(any(
-    feature = "fs",
     feature = "disk",
-    feature = "fjall",
+    feature = "fs",
+    feature = "ordered",
     feature = "postgres",
     feature = "redis"
 ))]
 use std::time::Duration;
 
 #[cfg(any(
-    feature = "fs",
     feature = "disk",
-    feature = "fjall",
+    feature = "fs",
+    feature = "ordered",
     feature = "postgres",
     feature = "redis"
 ))]
@@ -28,7 +28,7 @@ pub(crate) struct Url {
     scheme: String,
     #[cfg(any(feature = "postgres", feature = "redis"))]
     location: String,
-    #[cfg(any(feature = "fs", feature = "disk", feature = "fjall", feature = "memory"))]
+    #[cfg(any(feature = "fs", feature = "disk", feature = "ordered", feature = "memory"))]
     path: String,
     options: Vec<(String, String)>,
     known: Vec<&'static str>,
@@ -41,7 +41,7 @@ impl Url {
             .split_once(':')
             .ok_or_else(|| refused(format!("`{url}` is no URL of a store: it has no scheme")))?;
         let (_path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        #[cfg(any(feature = "fs", feature = "disk", feature = "fjall", feature = "memory"))]
+        #[cfg(any(feature = "fs", feature = "disk", feature = "ordered", feature = "memory"))]
         let path = decode(_path.strip_prefix("//").unwrap_or(_path))?;
         let mut options = Vec::new();
         for option in query.split('&').filter(|option| !option.is_empty()) {
@@ -54,7 +54,7 @@ impl Url {
             scheme: scheme.to_owned(),
             #[cfg(any(feature = "postgres", feature = "redis"))]
             location: url.split_once('?').map_or(url, |(location, _)| location).to_owned(),
-            #[cfg(any(feature = "fs", feature = "disk", feature = "fjall", feature = "memory"))]
+            #[cfg(any(feature = "fs", feature = "disk", feature = "ordered", feature = "memory"))]
             path,
             options,
             known: Vec::new(),
@@ -73,7 +73,7 @@ impl Url {
     }
 
     /// The path it names.
-    #[cfg(any(feature = "fs", feature = "disk", feature = "fjall"))]
+    #[cfg(any(feature = "fs", feature = "disk", feature = "ordered"))]
     pub(crate) fn path(&self) -> Result<PathBuf> {
         if self.path.is_empty() {
             return Err(refused(format!("`{}:` needs a path, such as {0}:/var/lib/terrace", self.scheme)));
@@ -106,7 +106,13 @@ impl Url {
     }
 
     /// The options `durability`, `interval_ms` and `group_ms`.
-    #[cfg(any(feature = "fs", feature = "disk", feature = "fjall", feature = "postgres", feature = "redis"))]
+    #[cfg(any(
+        feature = "disk",
+        feature = "fs",
+        feature = "ordered",
+        feature = "postgres",
+        feature = "redis"
+    ))]
     pub(crate) fn durability(&mut self, default: Durability) -> Result<Durability> {
         let interval = self.number("interval_ms")?.map(Duration::from_millis);
         let group = self.number("group_ms")?.map(Duration::from_millis);
@@ -136,6 +142,17 @@ impl Url {
             Durability::Never | Durability::Always if interval.is_some() => idle("interval_ms"),
             Durability::Never | Durability::Always if group.is_some() => idle("group_ms"),
             _ => Ok(durability),
+        }
+    }
+
+    /// The value of an option that is on or off.
+    #[cfg(any(feature = "redb", feature = "sqlite"))]
+    pub(crate) fn switch(&mut self, name: &'static str) -> Result<Option<bool>> {
+        match self.text(name).as_deref() {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(other) => Err(refused(format!("option `{name}` is true or false, not `{other}`"))),
         }
     }
 
@@ -183,7 +200,7 @@ fn decode(text: &str) -> Result<String> {
     String::from_utf8(out).map_err(|_| refused(format!("`{text}` is not UTF-8")))
 }
 
-#[cfg(all(test, any(feature = "fs", feature = "disk", feature = "fjall")))]
+#[cfg(all(test, any(feature = "fs", feature = "disk", feature = "ordered")))]
 mod tests {
     use super::*;
 

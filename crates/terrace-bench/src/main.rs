@@ -18,7 +18,7 @@ use crate::suite::{Plan, Suite};
 const USAGE: u8 = 2;
 
 const AFTER_HELP: &str = "\
-Suites: disk, memory, server, tiers, warm.
+Suites: disk, memory, server, stores, tiers, warm.
 
 Examples:
   cargo run --release -p terrace-bench -- memory
@@ -50,7 +50,7 @@ struct Arguments {
     /// Of suite `memory`, measure only the cases whose names contain all of these
     #[arg(long, value_name = "WORD", num_args = 1..)]
     only: Vec<String>,
-    /// Where suite `server` makes the data directories of the servers [default: the system's folder for such]
+    /// Where suites `server`, `disk` and `stores` make data directories [default: the system's folder for such]
     #[arg(long, value_name = "PATH")]
     dir: Option<PathBuf>,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use terrace_store::{Durability, Error, ErrorKind, Result};
 
+use crate::ordered::Settings;
 use crate::url::Url;
 
 /// How a [`FjallStore`](super::FjallStore) is set up.
@@ -54,17 +55,23 @@ impl FjallConfig {
         Ok(config)
     }
 
-    /// Refuses what the store cannot do.
-    pub(super) fn check(&self) -> Result<()> {
-        let refused =
-            |why: &str| Err(Error::new(ErrorKind::Config, "open").with("store", super::NAME).because(why));
-        match self.durability {
-            Durability::Process => refused("a store on disk has a durability of at least `never`"),
-            Durability::Interval(interval) if interval.is_zero() => {
-                refused("an interval of zero is `always`; ask for that")
-            }
-            _ if self.memtable_bytes < 1 << 20 => refused("memtable_bytes is at least 1 MiB"),
-            _ => Ok(()),
+    /// What is the same for every engine.
+    pub(super) fn settings(&self) -> Settings {
+        Settings {
+            path: self.path.clone(),
+            durability: self.durability,
+            capacity: self.capacity,
+            compress_from: self.compress_from,
         }
+    }
+
+    /// Refuses what fjall cannot do.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.memtable_bytes >= 1 << 20 {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Config, "open")
+            .with("store", super::NAME)
+            .because("memtable_bytes is at least 1 MiB"))
     }
 }

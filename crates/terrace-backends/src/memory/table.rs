@@ -30,8 +30,8 @@ use super::floors::Floors;
 use super::held::Held;
 use super::lock::Leases;
 use super::publish::Channels;
-use super::watch::Watchers;
 use crate::spaces::{Amount, Spaces};
+use crate::watchers::Watchers;
 
 /// What a deadline costs in the index, in bytes: a key, a number, and the slack of the tree.
 const DEADLINE_COST: u64 = 80;

@@ -12,9 +12,15 @@ mod fs;
 mod memory;
 #[cfg(all(feature = "disk", feature = "fjall"))]
 mod migrate;
+#[cfg(any(feature = "fjall", feature = "redb", feature = "sled", feature = "sqlite"))]
+mod ordered;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "redb")]
+mod redb;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(all(feature = "fjall", feature = "memory"))]
 mod registry;
+#[cfg(feature = "sqlite")]
+mod sqlite;

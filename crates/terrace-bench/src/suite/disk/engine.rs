@@ -6,7 +6,7 @@ use crate::suite::Failure;
 
 /// When a write is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sync {
+pub(in crate::suite) enum Sync {
     /// Whenever the engine likes.
     Never,
     /// After an fsync that covers it.
@@ -14,10 +14,10 @@ pub(super) enum Sync {
 }
 
 /// Keys and values that are written at once.
-pub(super) type Pair = ([u8; 16], Vec<u8>);
+pub(in crate::suite) type Pair = ([u8; 16], Vec<u8>);
 
 /// An open engine.
-pub(super) trait Engine: Send + std::marker::Sync {
+pub(in crate::suite) trait Engine: Send + std::marker::Sync {
     /// Writes all of them.
     fn write(&self, pairs: &[Pair]) -> Result<(), Failure>;
 
@@ -29,15 +29,15 @@ pub(super) trait Engine: Send + std::marker::Sync {
 }
 
 /// An engine that can be opened.
-pub(super) struct Peer {
-    pub(super) name: &'static str,
-    pub(super) open: fn(&Path, Sync) -> Result<Box<dyn Engine>, Failure>,
+pub(in crate::suite) struct Peer {
+    pub(in crate::suite) name: &'static str,
+    pub(in crate::suite) open: fn(&Path, Sync) -> Result<Box<dyn Engine>, Failure>,
     /// Whether it can be asked for an fsync with each write.
-    pub(super) syncs: bool,
+    pub(in crate::suite) syncs: bool,
 }
 
 /// The bytes that the files of a folder take on the disk.
-pub(super) fn bytes_on_disk(folder: &Path) -> std::io::Result<u64> {
+pub(in crate::suite) fn bytes_on_disk(folder: &Path) -> std::io::Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let mut bytes = 0;
     for entry in std::fs::read_dir(folder)? {

@@ -5,9 +5,9 @@
 //! threads of its own counts; `log` is the plain limit: a file that is appended to, and a map in memory.
 
 mod cases;
-mod engine;
-mod peer;
-mod values;
+pub(super) mod engine;
+pub(super) mod peer;
+pub(super) mod values;
 
 use crate::report::Report;
 use crate::suite::{Failure, Plan};

@@ -2,7 +2,7 @@
 
 /// What a value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::suite) enum Kind {
     /// Words of a small vocabulary, as in logs and pages.
     Text,
     /// Random bytes.
@@ -10,7 +10,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::suite) fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
             Self::Noise => "noise",
@@ -86,14 +86,14 @@ const WORDS: [&str; 64] = [
 ];
 
 /// A generator of numbers that is good enough for noise and costs next to nothing: xorshift64* (Vigna, 2014).
-pub(super) struct Chance(u64);
+pub(in crate::suite) struct Chance(u64);
 
 impl Chance {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::suite) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(in crate::suite) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -102,7 +102,7 @@ impl Chance {
 }
 
 /// The key of this number: 16 bytes, in no order.
-pub(super) fn key(number: u64) -> [u8; 16] {
+pub(in crate::suite) fn key(number: u64) -> [u8; 16] {
     let mut key = *b"item:0000000000a";
     let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     for (at, byte) in key.iter_mut().skip(5).enumerate() {
@@ -112,7 +112,7 @@ pub(super) fn key(number: u64) -> [u8; 16] {
 }
 
 /// The value of this number, so that whoever reads it can tell whether it is the right one.
-pub(super) fn value(kind: Kind, size: usize, number: u64, out: &mut Vec<u8>) {
+pub(in crate::suite) fn value(kind: Kind, size: usize, number: u64, out: &mut Vec<u8>) {
     out.clear();
     let mut chance = Chance::new(number + 1);
     match kind {

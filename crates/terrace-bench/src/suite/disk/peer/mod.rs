@@ -18,7 +18,7 @@ const CACHE: usize = 64 << 20;
 
 /// All of them; Terrace first.
 #[rustfmt::skip] // One line an engine.
-pub(super) const ALL: &[Peer] = &[
+pub(in crate::suite) const ALL: &[Peer] = &[
     Peer { name: "terrace", open: terrace::open, syncs: true },
     Peer { name: "terrace-plain", open: terrace::open_plain, syncs: true },
     Peer { name: "terrace-mapped", open: terrace::open_mapped, syncs: false },

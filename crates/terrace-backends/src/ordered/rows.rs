@@ -1,7 +1,7 @@
 //! Reading rows in order, and past data blocks that are damaged.
 //!
-//! fjall's own iterator ends at the first block it cannot read, and drops the row or two before it that it had read
-//! ahead of. It does not say where the block ends either; but reading that begins behind it works, and reading that
+//! An engine's own iterator may end at the first block it cannot read, and may drop the row or two before it that it
+//! had read ahead of. It does not say where the block ends either; but reading that begins behind it works, and reading that
 //! ends before it works, so both edges are found by bisection. What lies between is left out and counted as damage:
 //! even where a row there could be read, an older one might stand for it.
 //!
@@ -9,25 +9,25 @@
 //! Nothing while all is sound; some hundreds of short reads, which are a few milliseconds, for each damaged block.
 
 use std::collections::VecDeque;
-use std::ops::Bound;
 
-use ::fjall::{Guard, Iter, Readable, Snapshot};
 use bytes::Bytes;
 use terrace_store::{Error, ErrorKind, Result};
 
-use super::engine::Engine;
-use super::error::translate;
+use super::engine::{Read, Space};
+use super::folder::Damage;
 
 /// By how much an edge may be longer than what its two sides have in common.
 const PRECISION: usize = 32;
+/// How often what lies between two places is halved: into so many powers of two.
+const DEPTH: u8 = 9;
 /// How many prefixes of a row are tried one by one before steps become wider.
 const CLOSE_PREFIXES: usize = 32;
 
-/// The rows from one on.
-pub(super) struct Rows<'a> {
-    engine: &'a Engine,
-    snapshot: Option<&'a Snapshot>,
-    iter: Iter,
+/// The entries' rows from one on.
+pub(super) struct Rows<'a, R: Read> {
+    reader: &'a R,
+    damage: &'a Damage,
+    iter: R::Rows,
     /// What was read again because it stood too close to a damaged block.
     pending: VecDeque<(Bytes, Bytes)>,
     /// Everything before has been returned or left out.
@@ -36,11 +36,11 @@ pub(super) struct Rows<'a> {
     passed: usize,
 }
 
-impl<'a> Rows<'a> {
-    /// The rows from this one on, as they are or as they were.
-    pub(super) fn new(engine: &'a Engine, snapshot: Option<&'a Snapshot>, from: &[u8]) -> Self {
-        let iter = range(engine, snapshot, from, None);
-        Self { engine, snapshot, iter, pending: VecDeque::new(), at: from.to_vec(), passed: 0 }
+impl<'a, R: Read> Rows<'a, R> {
+    /// The rows from this one on.
+    pub(super) fn new(reader: &'a R, damage: &'a Damage, from: &[u8]) -> Self {
+        let iter = range(reader, from, None);
+        Self { reader, damage, iter, pending: VecDeque::new(), at: from.to_vec(), passed: 0 }
     }
 
     /// How many damaged blocks were passed.
@@ -52,20 +52,20 @@ impl<'a> Rows<'a> {
     ///
     /// # Errors
     /// Those of the disk; `Corrupt` if no end of the damage is found.
-    pub(super) fn next(&mut self, operation: &'static str) -> Result<Option<(Bytes, Bytes)>> {
+    pub(super) fn next(&mut self) -> Result<Option<(Bytes, Bytes)>> {
         loop {
             if let Some(row) = self.pending.pop_front() {
                 return Ok(Some(row));
             }
-            match self.iter.next().map(Guard::into_inner) {
+            match self.iter.next() {
                 None => return Ok(None),
                 Some(Ok((row, value))) => {
                     self.at.clear();
                     self.at.extend_from_slice(&row);
                     self.at.push(0);
-                    return Ok(Some((row.into(), value.into())));
+                    return Ok(Some((row, value)));
                 }
-                Some(Err(source)) => self.pass(translate(operation, source))?,
+                Some(Err(error)) => self.pass(error)?,
             }
         }
     }
@@ -75,12 +75,12 @@ impl<'a> Rows<'a> {
         if error.kind() != ErrorKind::Corrupt {
             return Err(error);
         }
-        self.engine.note_damage();
+        self.damage.note();
         self.passed += 1;
         let Some(behind) = self.behind() else { return Err(error) };
         let (last, next) = bisect(self.at.clone(), behind.clone(), |middle| self.is_sound_before(middle));
         if last > self.at {
-            let sound = self.before(&last).map_while(|row| row.into_inner().ok()).map(own);
+            let sound = self.before(&last).map_while(Result::ok);
             self.pending.extend(sound);
         }
         for row in [last, next] {
@@ -88,25 +88,35 @@ impl<'a> Rows<'a> {
             if !new || row >= behind {
                 continue;
             }
-            if let Ok(Some(value)) = lookup(self.engine, self.snapshot, "list", &row) {
+            if let Ok(Some(value)) = lookup(self.reader, self.damage, "list", &row) {
                 self.pending.push_back((row.into(), value));
             }
         }
-        self.iter = range(self.engine, self.snapshot, &behind, None);
+        self.iter = range(self.reader, &behind, None);
         self.at = behind;
         Ok(())
     }
 
     /// The first place behind the damage from which rows can be read.
+    ///
+    /// It is looked for in steps that double, from the smallest, and then once more among the places that these passed
+    /// over: a wide step may miss the sound rows between two damaged blocks, and a bisection would not know.
     fn behind(&self) -> Option<Vec<u8>> {
         let mut damaged = self.at.clone();
         let mut length = self.at.len();
         for tried in 0.. {
-            let mut place = self.at[..length].to_vec();
-            let last = place.last_mut()?;
-            if let Some(greater) = last.checked_add(1) {
-                *last = greater;
+            if length == 0 {
+                return None;
+            }
+            for step in (0..8).map(|bit| 1 << bit) {
+                let Some(place) = advanced(&self.at[..length], step) else { continue };
+                if place <= damaged {
+                    continue;
+                }
                 if self.is_sound_from(&place) {
+                    let width = damaged.len().max(place.len()) + 2;
+                    let (damaged, place) =
+                        self.first_sound(damaged, &place, width, DEPTH).unwrap_or_else(|low| (low, place));
                     return Some(bisect(damaged, place, |middle| !self.is_sound_from(middle)).1);
                 }
                 damaged = place;
@@ -116,31 +126,37 @@ impl<'a> Rows<'a> {
         None
     }
 
+    /// The first of evenly spread places between these two that is sound, and the one before it; if none is, the last.
+    fn first_sound(
+        &self,
+        low: Vec<u8>,
+        high: &[u8],
+        width: usize,
+        depth: u8,
+    ) -> std::result::Result<(Vec<u8>, Vec<u8>), Vec<u8>> {
+        let Some(middle) = middle(&low, high, width).filter(|_| depth != 0) else { return Err(low) };
+        match self.first_sound(low, &middle, width, depth - 1) {
+            Ok(found) => Ok(found),
+            Err(low) if self.is_sound_from(&middle) => Ok((low, middle)),
+            Err(_) => self.first_sound(middle, high, width, depth - 1),
+        }
+    }
+
     fn is_sound_from(&self, from: &[u8]) -> bool {
-        let first = range(self.engine, self.snapshot, from, None).next();
-        first.is_none_or(|row| row.into_inner().is_ok())
+        range(self.reader, from, None).next().is_none_or(|row| row.is_ok())
     }
 
     fn is_sound_before(&self, end: &[u8]) -> bool {
-        self.before(end).all(|row| row.into_inner().is_ok())
+        self.before(end).all(|row| row.is_ok())
     }
 
-    fn before(&self, end: &[u8]) -> Iter {
-        range(self.engine, self.snapshot, &self.at, Some(end))
+    fn before(&self, end: &[u8]) -> R::Rows {
+        range(self.reader, &self.at, Some(end))
     }
 }
 
-fn own((row, value): ::fjall::KvPair) -> (Bytes, Bytes) {
-    (row.into(), value.into())
-}
-
-fn range(engine: &Engine, snapshot: Option<&Snapshot>, from: &[u8], end: Option<&[u8]>) -> Iter {
-    let end = end.map_or(Bound::Unbounded, Bound::Excluded);
-    let bounds = (Bound::Included(from), end);
-    match snapshot {
-        Some(snapshot) => snapshot.range::<&[u8], _>(&engine.entries, bounds),
-        None => engine.entries.range::<&[u8], _>(bounds),
-    }
+fn range<R: Read>(reader: &R, from: &[u8], before: Option<&[u8]>) -> R::Rows {
+    reader.range("list", Space::Entries, from, before)
 }
 
 /// The value of a row.
@@ -149,28 +165,21 @@ fn range(engine: &Engine, snapshot: Option<&Snapshot>, from: &[u8], end: Option<
 ///
 /// # Errors
 /// `Corrupt` if the row's block is damaged.
-pub(super) fn lookup(
-    engine: &Engine,
-    snapshot: Option<&Snapshot>,
+pub(super) fn lookup<R: Read>(
+    reader: &R,
+    damage: &Damage,
     operation: &'static str,
     row: &[u8],
 ) -> Result<Option<Bytes>> {
-    let value = match snapshot {
-        Some(snapshot) => snapshot.get(&engine.entries, row),
-        None => engine.entries.get(row),
+    let error = match reader.get(operation, Space::Entries, row) {
+        Err(error) if error.kind() == ErrorKind::Corrupt => error,
+        value => return value,
     };
-    let error = match value {
-        Ok(value) => return Ok(value.map(Bytes::from)),
-        Err(source) => translate(operation, source),
-    };
-    if error.kind() != ErrorKind::Corrupt {
-        return Err(error);
-    }
-    engine.note_damage();
+    damage.note();
     let behind = [row, &[0]].concat();
-    match range(engine, snapshot, row, Some(&behind)).next().map(Guard::into_inner) {
+    match range(reader, row, Some(&behind)).next() {
         None => Ok(None),
-        Some(Ok((_, value))) => Ok(Some(value.into())),
+        Some(Ok((_, value))) => Ok(Some(value)),
         Some(Err(_)) => Err(error),
     }
 }
@@ -186,6 +195,21 @@ fn bisect(mut low: Vec<u8>, mut high: Vec<u8>, is_low: impl Fn(&[u8]) -> bool) -
         }
     }
     (low, high)
+}
+
+/// The place so many steps of its last byte further on. `None` if there is none.
+fn advanced(place: &[u8], step: u8) -> Option<Vec<u8>> {
+    let mut place = place.to_vec();
+    let mut step = step;
+    for byte in place.iter_mut().rev() {
+        let (sum, carried) = byte.overflowing_add(step);
+        *byte = sum;
+        if !carried {
+            return Some(place);
+        }
+        step = 1;
+    }
+    None
 }
 
 /// The place half way between two, both read as fractions of so many bytes. `None` if there is none.
@@ -218,6 +242,14 @@ mod tests {
         assert_eq!(middle(b"\xff\xff", b"\xff\xff\x01", 3), None);
         assert_eq!(middle(b"a\0\0", b"a\0\0\x01", 4), None);
         assert_eq!(middle(b"", b"\xff\xff", 2).unwrap(), b"\x7f\xff");
+    }
+
+    #[test]
+    fn steps_carry_and_end_with_the_last_place() {
+        assert_eq!(advanced(b"a0", 2).unwrap(), b"a2");
+        assert_eq!(advanced(b"a\xff", 2).unwrap(), b"b\x01");
+        assert_eq!(advanced(b"\xff\xff", 1), None);
+        assert_eq!(advanced(b"", 1), None);
     }
 
     #[test]

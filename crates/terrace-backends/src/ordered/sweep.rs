@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use terrace_store::{Clock, ErrorKind, Namespace, Result, Swept, Version};
 
-use super::engine::Engine;
-use super::error::translate;
+use super::engine::{Change, Engine, Space};
+use super::folder::Folder;
 use super::row::{self, Due};
 use super::rows::lookup;
 use super::write::{Now, Prior};
@@ -14,7 +14,7 @@ use super::write::{Now, Prior};
 /// How many rows a purge removes with one batch, and so while it holds their locks.
 const PURGE_CHUNK: usize = 256;
 
-impl Engine {
+impl<E: Engine> Folder<E> {
     /// Removes at most `limit` expired entries and floors.
     pub(super) fn sweep(&self, limit: usize, now: Now, clock: &dyn Clock) -> Result<Swept> {
         let floor_now = self.floor_now(clock);
@@ -25,14 +25,13 @@ impl Engine {
             (Due::Entry(0), Due::Entry(now.wall_ms.saturating_add(1))),
             (Due::Floor(0), Due::Floor(floor_now.saturating_add(1))),
         ] {
-            for item in self.expiry.range(from.prefix()..to.prefix()) {
+            for item in self.engine.range("sweep", Space::Expiry, &from.prefix(), Some(&to.prefix())) {
                 if left == 0 {
                     swept.more = true;
                     return Ok(swept);
                 }
                 left -= 1;
-                let key = Bytes::from(item.key().map_err(|source| translate("sweep", source))?);
-                self.sweep_row(key, now, &mut swept)?;
+                self.sweep_row(item?.0, now, &mut swept)?;
             }
         }
         Ok(swept)
@@ -60,11 +59,11 @@ impl Engine {
     /// Does what is due by one row of `expiry`.
     fn sweep_row(&self, index: Bytes, now: Now, swept: &mut Swept) -> Result<()> {
         let Some((due, row)) = Due::parse(&index) else {
-            self.note_damage();
-            return self.expiry.remove(index).map_err(|source| translate("sweep", source));
+            self.damage.note();
+            return self.engine.write("sweep", vec![Change::Remove(Space::Expiry, index)]);
         };
         let _stripe = self.stripes.lock(&row);
-        let value = match lookup(self, None, "sweep", &row) {
+        let value = match lookup(&self.engine, &self.damage, "sweep", &row) {
             Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
             value => value.ok().flatten(),
         };
@@ -75,7 +74,7 @@ impl Engine {
         });
         let Some((key, prior)) = found else {
             // The entry is another by now, or cannot be read: its own row says when it is due, this one does not.
-            return self.expiry.remove(index).map_err(|source| translate("sweep", source));
+            return self.engine.write("sweep", vec![Change::Remove(Space::Expiry, index)]);
         };
         match (due, prior.summary) {
             (Due::Entry(_), Some(summary)) => {
@@ -83,10 +82,8 @@ impl Engine {
                 swept.expired += 1;
             }
             (Due::Floor(_), _) | (_, None) => {
-                let mut batch = self.db.batch();
-                batch.remove(&self.entries, row);
-                batch.remove(&self.expiry, index);
-                batch.commit().map_err(|source| translate("sweep", source))?;
+                let both = [Change::Remove(Space::Entries, row), Change::Remove(Space::Expiry, index)];
+                self.engine.write("sweep", both.into())?;
                 swept.floors += u64::from(!prior.buried);
             }
         }
@@ -107,16 +104,18 @@ impl Engine {
             self.purges_due.fetch_add(1, Ordering::AcqRel);
         }
         self.spaces.raise_floor(prefix, floor);
-        Ok(self.spaces.empty(prefix).saturating_sub(expired))
+        let removed = self.spaces.empty(prefix).saturating_sub(expired);
+        self.watchers.tell_cleared(namespace);
+        Ok(removed)
     }
 
     /// How many entries of a namespace are counted though their time is over.
     fn count_expired(&self, prefix: &[u8], wall_ms: u64) -> Result<u64> {
         let mut expired = 0;
-        let due = Due::Entry(0).prefix()..Due::Entry(wall_ms.saturating_add(1)).prefix();
-        for item in self.expiry.range(due) {
-            let (index, version) = item.into_inner().map_err(|source| translate("clear", source))?;
-            let Some((_, row)) = Due::parse(&index.into()) else { continue };
+        let (first, last) = (Due::Entry(0), Due::Entry(wall_ms.saturating_add(1)));
+        for item in self.engine.range("clear", Space::Expiry, &first.prefix(), Some(&last.prefix())) {
+            let (index, version) = item?;
+            let Some((_, row)) = Due::parse(&index) else { continue };
             if !row.starts_with(prefix) {
                 continue;
             }
@@ -135,9 +134,8 @@ impl Engine {
         loop {
             let mut rows: Vec<Bytes> = Vec::with_capacity(PURGE_CHUNK);
             let mut last = None;
-            for item in self.entries.range(&from[..]..).take(PURGE_CHUNK) {
-                let (row, value) = item.into_inner().map_err(|source| translate("clear", source))?;
-                let (row, value) = (Bytes::from(row), Bytes::from(value));
+            for item in self.engine.range("clear", Space::Entries, &from, None).take(PURGE_CHUNK) {
+                let (row, value) = item?;
                 if !row.starts_with(prefix) {
                     break;
                 }
@@ -162,19 +160,18 @@ impl Engine {
             return Ok(());
         }
         let _stripes = self.stripes.lock_many(rows.iter().map(|row| &row[..]));
-        let mut batch = self.db.batch();
+        let mut changes = Vec::with_capacity(2 * rows.len());
         for row in rows {
-            let value = self.entries.get(row).map_err(|source| translate("clear", source))?;
-            let Some(value) = value.map(Bytes::from) else { continue };
+            let Some(value) = self.engine.get("clear", Space::Entries, row)? else { continue };
             let Ok((key, _)) = row::parts(row, &value) else { continue };
             let prior = Prior::weigh(self, &key, row, value)?;
             if prior.buried {
-                batch.remove(&self.entries, row.clone());
+                changes.push(Change::Remove(Space::Entries, row.clone()));
                 if let Some(due) = prior.due {
-                    batch.remove(&self.expiry, due.key(row));
+                    changes.push(Change::Remove(Space::Expiry, due.key(row)));
                 }
             }
         }
-        batch.commit().map_err(|source| translate("clear", source))
+        if changes.is_empty() { Ok(()) } else { self.engine.write("clear", changes) }
     }
 }

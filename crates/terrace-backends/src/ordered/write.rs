@@ -1,25 +1,26 @@
 //! The writes: what a write finds under its key, whether its condition holds, and what it then puts there.
 //!
 //! All of it happens while the stripe of the key is locked. A write that needs one row is one insert; one that
-//! needs more, for its deadline or a batch, is one fjall batch, which a crash keeps wholly or not at all.
+//! needs more, for its deadline or a batch, is one batch of the engine, which a crash keeps wholly or not at all.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use terrace_store::capability::{Outcome, Write};
+use terrace_store::capability::{Change as Told, Outcome, Write};
 use terrace_store::store::VALUE_LIMIT;
 use terrace_store::{
     Compress, Condition, DeleteOptions, Deleted, Entry, Error, ErrorKind, Key, PutOptions, Result, Version,
     Written,
 };
 
-use super::engine::Engine;
-use super::error::translate;
+use super::engine::{self, Engine, Space};
+use super::folder::Folder;
 use super::row::{self, Due};
 use super::rows::lookup;
 use crate::record::{self, Summary};
 use crate::spaces::Amount;
+use crate::watchers::Watchers;
 
 /// What a write finds under its key.
 #[derive(Clone, Debug, Default)]
@@ -41,20 +42,20 @@ impl Prior {
     ///
     /// # Errors
     /// `Conflict` if it is another key's.
-    pub(super) fn weigh(engine: &Engine, key: &Key, row: &Bytes, value: Bytes) -> Result<Self> {
+    pub(super) fn weigh<E: Engine>(folder: &Folder<E>, key: &Key, row: &Bytes, value: Bytes) -> Result<Self> {
         let stored = (row.len() + value.len()) as u64;
         let read = row::envelope(key, row, value).and_then(|envelope| record::summary(key, &envelope));
         let summary = match read {
             Ok(summary) => summary,
             Err(error) if error.kind() == ErrorKind::Conflict => return Err(error),
             Err(error) => {
-                engine.note_damage();
+                folder.damage.note();
                 let amount = Amount { count: 1, bytes: key.bytes().len() as u64, stored };
                 return Ok(Self { damaged: Some(error), amount, ..Self::default() });
             }
         };
         let due = summary.deadline_ms.map(if summary.tombstone { Due::Floor } else { Due::Entry });
-        if engine.spaces.bury(key, summary.version) {
+        if folder.spaces.bury(key, summary.version) {
             return Ok(Self { buried: true, due, ..Self::default() });
         }
         let amount = if summary.tombstone {
@@ -65,10 +66,10 @@ impl Prior {
         Ok(Self { summary: Some(summary), due, amount, ..Self::default() })
     }
 
-    fn read(engine: &Engine, operation: &'static str, key: &Key, row: &Bytes) -> Result<Self> {
-        match lookup(engine, None, operation, row) {
+    fn read<E: Engine>(folder: &Folder<E>, operation: &'static str, key: &Key, row: &Bytes) -> Result<Self> {
+        match lookup(&folder.engine, &folder.damage, operation, row) {
             Ok(None) => Ok(Self::default()),
-            Ok(Some(value)) => Self::weigh(engine, key, row, value),
+            Ok(Some(value)) => Self::weigh(folder, key, row, value),
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 Ok(Self { damaged: Some(error), ..Self::default() })
             }
@@ -99,6 +100,14 @@ impl Change {
     fn as_prior(&self, summary: Summary) -> Prior {
         Prior { summary: Some(summary), due: self.due, amount: self.after, ..Prior::default() }
     }
+
+    /// Tells those who watch.
+    fn tell(&self, watchers: &Watchers) {
+        watchers.tell(&self.key, || {
+            let (key, version) = (self.key.clone(), self.version);
+            if self.after.count == 0 { Told::Deleted { key, version } } else { Told::Put { key, version } }
+        });
+    }
 }
 
 /// The time as a write sees it.
@@ -113,7 +122,7 @@ pub(super) struct Now {
 /// A change with what it says of the record, or the live version that stands against it.
 type Planned = std::result::Result<(Change, Summary), Option<Version>>;
 
-impl Engine {
+impl<E: Engine> Folder<E> {
     /// Writes an entry.
     pub(super) fn put(&self, key: &Key, entry: &Entry, options: PutOptions, now: Now) -> Result<Written> {
         check_value(entry)?;
@@ -343,7 +352,7 @@ impl Engine {
         })
     }
 
-    fn write_one(&self, operation: &'static str, change: Change) -> Result<()> {
+    fn write_one(&self, operation: &'static str, mut change: Change) -> Result<()> {
         if change.old_due.is_some() || change.due.is_some() {
             return self.write_many(operation, vec![change]);
         }
@@ -351,12 +360,14 @@ impl Engine {
         if !self.spaces.reserve(grown, self.capacity) {
             return Err(self.full(operation));
         }
-        if let Err(source) = self.entries.insert(change.row, change.value) {
+        let (row, value) = (std::mem::take(&mut change.row), std::mem::take(&mut change.value));
+        if let Err(error) = self.engine.insert(operation, row, value) {
             self.spaces.release(grown);
-            return Err(translate(operation, source));
+            return Err(error);
         }
         self.spaces.release(change.before.stored.saturating_sub(change.after.stored));
         self.spaces.replace(&change.key, change.before, change.after);
+        change.tell(&self.watchers);
         Ok(())
     }
 
@@ -367,30 +378,35 @@ impl Engine {
         if !self.spaces.reserve(grown, self.capacity) {
             return Err(self.full(operation));
         }
-        let mut batch = ::fjall::OwnedWriteBatch::with_capacity(self.db.clone(), 3 * changes.len());
+        let mut rows = Vec::with_capacity(3 * changes.len());
         for change in &changes {
-            batch.insert(&self.entries, change.row.clone(), change.value.clone());
+            rows.push(engine::Change::Put(Space::Entries, change.row.clone(), change.value.clone()));
             if let Some(old) = change.old_due.filter(|old| Some(*old) != change.due) {
-                batch.remove(&self.expiry, old.key(&change.row));
+                rows.push(engine::Change::Remove(Space::Expiry, old.key(&change.row)));
             }
             if let Some(due) = change.due {
-                batch.insert(&self.expiry, due.key(&change.row), row::version_bytes(change.version));
+                let version = row::version_bytes(change.version);
+                rows.push(engine::Change::Put(Space::Expiry, due.key(&change.row), version));
             }
         }
-        if let Err(source) = batch.commit() {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.engine.write(operation, rows) {
             self.spaces.release(grown);
-            return Err(translate(operation, source));
+            return Err(error);
         }
         self.spaces.release(before.saturating_sub(after));
         for change in changes {
             self.spaces.replace(&change.key, change.before, change.after);
+            change.tell(&self.watchers);
         }
         Ok(())
     }
 
     fn full(&self, operation: &'static str) -> Error {
         Error::new(ErrorKind::Full, operation)
-            .with("store", super::NAME)
+            .with("store", E::NAME)
             .with("capacity", self.capacity.unwrap_or(u64::MAX))
             .because("the byte budget is used up; delete something or raise it")
     }

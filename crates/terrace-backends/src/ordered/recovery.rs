@@ -7,12 +7,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
-use ::fjall::Keyspace;
 use bytes::{Buf, Bytes};
 use terrace_store::{Error, ErrorKind, Result, Version};
 
-use super::engine::{CLEAN_KEY, Engine, FLOOR_KEY, FORMAT, FORMAT_KEY, SEQUENCE_KEY};
-use super::error::translate;
+use super::engine::{Engine, Space};
+use super::folder::{CLEAN_KEY, FLOOR_KEY, FORMAT, FORMAT_KEY, Folder, SEQUENCE_KEY};
 use super::mark::{self, Found, Mark};
 use super::row;
 use super::rows::Rows;
@@ -20,7 +19,7 @@ use super::sequence::{BLOCK, Sequence};
 use super::write::Prior;
 use crate::spaces::Amount;
 
-impl Engine {
+impl<E: Engine> Folder<E> {
     /// Checks the format, and restores or counts anew what is kept in memory.
     pub(super) fn recover(&self, found: Found) -> Result<()> {
         let format = self.meta_get(FORMAT_KEY)?;
@@ -43,14 +42,14 @@ impl Engine {
                     .into(),
             );
         }
-        mark::remove(&self.outer)?;
+        mark::remove(&self.path)?;
         if format.is_none() {
-            self.meta_put(FORMAT_KEY, &FORMAT.to_be_bytes())?;
+            self.meta_put("open", FORMAT_KEY, &FORMAT.to_be_bytes())?;
         }
         if clean.is_some() {
-            self.meta.remove(CLEAN_KEY).map_err(|source| translate("open", source))?;
+            self.meta_remove("open", CLEAN_KEY)?;
         }
-        self.sync()
+        self.engine.sync("open")
     }
 
     /// Whether the database stands as this mark says.
@@ -76,7 +75,7 @@ impl Engine {
                 "{} is behind its last clean close, so a file in it was cut or changed since: it ends at version \
                  {highest}, {} versions before the last, and has {entries} entries of {}; what is missing is \
                  in a copy of the folder, if there is one",
-                self.outer.display(),
+                self.path.display(),
                 mark.highest.0 - highest.0,
                 mark.entries
             ));
@@ -85,7 +84,7 @@ impl Engine {
     }
 
     fn note_loss(&self, words: String) {
-        self.note_damage();
+        self.damage.note();
         let _ = self.loss.set(words);
     }
 
@@ -95,8 +94,11 @@ impl Engine {
     }
 
     fn recover_floors(&self) -> Result<()> {
-        for row in self.meta.prefix(FLOOR_KEY) {
-            let (key, value) = row.into_inner().map_err(|source| translate("open", source))?;
+        for row in self.engine.range("open", Space::Meta, FLOOR_KEY, None) {
+            let (key, value) = row?;
+            if !key.starts_with(FLOOR_KEY) {
+                break;
+            }
             let prefix = Bytes::copy_from_slice(&key[FLOOR_KEY.len()..]);
             let mut value = &value[..];
             if value.len() != 16 {
@@ -114,10 +116,10 @@ impl Engine {
         let mut amounts: HashMap<Bytes, Amount> = HashMap::new();
         let mut highest = self.floors().values().map(|(floor, _)| *floor).max().unwrap_or(Version::ZERO);
         let mut buried = false;
-        let mut rows = Rows::new(self, None, &[]);
-        while let Some((row, value)) = rows.next("open")? {
+        let mut rows = Rows::new(&self.engine, &self.damage, &[]);
+        while let Some((row, value)) = rows.next()? {
             let Ok((key, _)) = row::parts(&row, &value) else {
-                self.note_damage();
+                self.damage.note();
                 continue;
             };
             let prior = Prior::weigh(self, &key, &row, value)?;
@@ -157,8 +159,8 @@ fn check_format(bytes: &[u8]) -> Result<()> {
 }
 
 /// The counter as it stands on disk: where the last close left it, or at the bound that was reserved.
-pub(super) fn recover_sequence(meta: &Keyspace) -> Result<Sequence> {
-    let bound = match meta.get(SEQUENCE_KEY).map_err(|source| translate("open", source))? {
+pub(super) fn recover_sequence(engine: &impl Engine) -> Result<Sequence> {
+    let bound = match engine.get("open", Space::Meta, SEQUENCE_KEY)? {
         None => 0,
         Some(bytes) => row::number(&bytes).ok_or_else(|| {
             Error::new(ErrorKind::Corrupt, "open").because("its version counter is damaged")

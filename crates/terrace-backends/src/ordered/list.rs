@@ -4,7 +4,8 @@ use bytes::Bytes;
 use terrace_store::capability::{Cursor, List, Page};
 use terrace_store::{Entry, Key, Result};
 
-use super::engine::Engine;
+use super::engine::Read;
+use super::folder::Damage;
 use super::row::{self, CUT};
 use super::rows::Rows;
 use crate::record::{self, Record};
@@ -19,7 +20,7 @@ const DAMAGE_ROWS: usize = 1_000;
 
 /// Where the rows of a page come from, and which of them are buried.
 pub(super) struct Source<'a> {
-    pub(super) engine: &'a Engine,
+    pub(super) damage: &'a Damage,
     pub(super) floors: &'a Floors,
     pub(super) wall_ms: u64,
 }
@@ -35,7 +36,12 @@ pub(super) fn first_row(list: &List, cursor: Option<&Cursor>) -> Result<Bytes> {
 
 impl Source<'_> {
     /// The page that begins with these rows.
-    pub(super) fn page(&self, mut rows: Rows<'_>, list: &List, cursor: Option<&Cursor>) -> Result<Page> {
+    pub(super) fn page<R: Read>(
+        &self,
+        mut rows: Rows<'_, R>,
+        list: &List,
+        cursor: Option<&Cursor>,
+    ) -> Result<Page> {
         let mut page =
             Building { list, after: cursor, wall_ms: self.wall_ms, page: Page::default(), bytes: 0 };
         let end = [list.namespace.flat_prefix(), &list.prefix].concat();
@@ -43,7 +49,7 @@ impl Source<'_> {
         // Long keys with the same beginning lie in the order of their hashes, and are sorted here.
         let mut long: Vec<(Key, Bytes)> = Vec::new();
         let mut looked_at = 0;
-        while let Some((row, value)) = rows.next("list")? {
+        while let Some((row, value)) = rows.next()? {
             looked_at += 1;
             let start = &row[..row.len().min(CUT)];
             let same_start =
@@ -57,7 +63,7 @@ impl Source<'_> {
                 return Ok(page.page);
             }
             let Ok((key, envelope)) = row::parts(&row, &value) else {
-                self.engine.note_damage();
+                self.damage.note();
                 continue;
             };
             if row::is_cut(&row) {
@@ -120,7 +126,7 @@ impl Building<'_> {
             Ok(_) => return Ok(false),
             // One damaged record must not keep all others from being listed; `get` and `health` tell of it.
             Err(_) => {
-                source.engine.note_damage();
+                source.damage.note();
                 return Ok(false);
             }
         };
