@@ -20,9 +20,7 @@ const HEAVIEST: u32 = u32::MAX >> 1;
 /// The learning part, shared by the shards of one cache.
 #[derive(Debug)]
 pub struct Learning {
-    /// A key is in the sample if these bits of its hash are zero.
-    mask: AtomicU64,
-    chosen: AtomicUsize,
+    rules: Rules,
     learner: Mutex<Learner>,
     waiting: AtomicUsize,
     /// Low half of the hash, whether it was a hit, and the weight; 0 where nothing was written yet.
@@ -30,11 +28,19 @@ pub struct Learning {
     lost: AtomicU32,
 }
 
+/// What every hit reads: on lines apart from what sampled hits write.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Rules {
+    /// A key is in the sample if these bits of its hash are zero.
+    mask: AtomicU64,
+    chosen: AtomicUsize,
+}
+
 impl Learning {
     pub(super) fn new(total: u64, aim: Aim) -> Self {
         Learning {
-            mask: AtomicU64::new(0),
-            chosen: AtomicUsize::new(List::ALIKE.first),
+            rules: Rules { mask: AtomicU64::new(0), chosen: AtomicUsize::new(List::ALIKE.first) },
             learner: Mutex::new(Learner::new(total, aim)),
             waiting: AtomicUsize::new(0),
             ring: (0..RING).map(|_| AtomicU64::new(0)).collect(),
@@ -49,12 +55,12 @@ impl Learning {
 
     #[inline]
     pub(super) fn samples(&self, hash: u64) -> bool {
-        hash & self.mask.load(Ordering::Relaxed) == 0
+        hash & self.rules.mask.load(Ordering::Relaxed) == 0
     }
 
     #[inline]
     pub(super) fn chosen(&self) -> usize {
-        self.chosen.load(Ordering::Relaxed)
+        self.rules.chosen.load(Ordering::Relaxed)
     }
 
     pub(super) fn observe(&self, hash: u64, weight: u32, hit: bool) {
@@ -92,18 +98,18 @@ impl Learning {
     fn publish(&self, learner: &Learner) {
         // Stored only if they differ: every hit reads the mask.
         let mask = ((1u64 << learner.wanted_shift().min(30)) - 1) << 32;
-        if self.mask.load(Ordering::Relaxed) != mask {
-            self.mask.store(mask, Ordering::Relaxed);
+        if self.rules.mask.load(Ordering::Relaxed) != mask {
+            self.rules.mask.store(mask, Ordering::Relaxed);
         }
         if self.chosen() != learner.chosen() {
-            self.chosen.store(learner.chosen(), Ordering::Relaxed);
+            self.rules.chosen.store(learner.chosen(), Ordering::Relaxed);
         }
     }
 
     /// Makes one candidate rule until the learner next says something.
     #[cfg(test)]
     pub(super) fn force(&self, candidate: usize) {
-        self.chosen.store(candidate, Ordering::Relaxed);
+        self.rules.chosen.store(candidate, Ordering::Relaxed);
     }
 
     pub(super) fn set_total(&self, total: u64) {
