@@ -21,10 +21,10 @@ fn memory_runs_from_end_to_end_and_prints_json_for_every_subject() {
         assert!(line["value"].as_f64().is_some_and(|value| value >= 0.0), "{line}");
     }
     for (case, subjects) in [
-        ("hit u64 10k uniform 1t", 14),
-        ("hit u64 10k zipf 2t", 14),
-        ("hit u64 10k one-key 2t", 14),
-        ("hit String 10k zipf 1t", 13),
+        ("hit u64 10k uniform 1t", 15),
+        ("hit u64 10k zipf 2t", 15),
+        ("hit u64 10k one-key 2t", 15),
+        ("hit String 10k zipf 1t", 14),
         ("evicting insert u64 10k 2t", 9),
         ("mix 75/25 u64 1k of 10k zipf 1t", 9),
         ("get or insert u64 10k of 100k zipf, the same in 2t", 4),
