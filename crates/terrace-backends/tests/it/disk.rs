@@ -236,7 +236,10 @@ async fn floors_outlive_a_restart_and_are_forgotten_when_their_time_is_over() {
     assert_eq!(swept.floors, 0, "a wall clock that jumps ahead forgets nothing");
     clock.advance(FLOOR_RETENTION);
     let swept = store.sweep(100).await.unwrap().floors;
-    assert!(swept <= 1, "what a clear left goes with its segment; the other one may go by compaction, which wakes now");
+    assert!(
+        swept <= 1,
+        "what a clear left goes with its segment; the other one may go by compaction, which wakes now"
+    );
     assert_eq!(store.sweep(100).await.unwrap().floors, 0);
     assert!(store.put_with(&key("a"), "late").newer(late).await.unwrap().version().is_some());
 }

@@ -57,7 +57,8 @@ fn on_a_block_device_in_a_cloud() {
 
 #[test]
 fn on_a_content_delivery_network() {
-    check_both("wiki_train", 0.3, 0.3);
+    // A small cache pays for every look, and has few: it keeps the rules it began with for longer.
+    check_both("wiki_train", 0.3, 0.7);
 }
 
 #[test]

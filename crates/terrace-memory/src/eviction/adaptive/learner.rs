@@ -12,8 +12,10 @@ use super::rest::{Rest, SPARSER};
 use super::rules::{COLD, COUNT, List, Rules, at};
 use super::sample::{Found, Sample, push};
 
-/// The most entries a miniature holds.
-const MOST_ENTRIES: u64 = 256;
+/// The most entries a miniature of a small cache holds, and of one with so many entries. A small cache is simulated
+/// nearly whole, and pays for each of them; to a large one they cost little, and tell more.
+const MOST_ENTRIES: (u64, u64) = (256, 512);
+const LARGE: u64 = 2048;
 /// Sampled keys remembered for each entry of a miniature: what is held and a few turns of ghosts.
 const KEYS_PER_ENTRY: usize = 3;
 /// The half-life of evidence, in sampled requests per entry of a miniature.
@@ -35,6 +37,8 @@ pub(super) struct Learner {
     list: List,
     /// One key in 2^shift is in the sample; `None` until the first requests have told what things weigh.
     shift: Option<u32>,
+    /// The most entries a miniature holds.
+    most: u64,
     /// Those requests: hash, weight, and whether they hit.
     early: Vec<(u64, u32, bool)>,
     capacity: u64,
@@ -59,6 +63,7 @@ impl Learner {
             aim,
             list: List::ALIKE,
             shift: None,
+            most: MOST_ENTRIES.0,
             early: Vec::with_capacity(EARLY),
             capacity: 0,
             sample: Sample::default(),
@@ -111,7 +116,8 @@ impl Learner {
         let early = std::mem::take(&mut self.early);
         let weight = early.iter().map(|(_, weight, _)| u64::from(*weight)).sum::<u64>() / EARLY as u64;
         let entries = self.total / weight.max(1);
-        let shift = (0..48).find(|shift| entries >> shift <= MOST_ENTRIES).unwrap_or(48);
+        self.most = if entries < LARGE { MOST_ENTRIES.0 } else { MOST_ENTRIES.1 };
+        let shift = (0..48).find(|shift| entries >> shift <= self.most).unwrap_or(48);
         self.shift = Some(shift);
         self.set_miniature_capacity();
         let uneven = early.windows(2).filter(|pair| is_uneven(pair[0].1, pair[1].1)).count();
@@ -136,8 +142,7 @@ impl Learner {
     }
 
     fn most_keys(&self) -> usize {
-        (self.capacity.min(MOST_ENTRIES) as usize * KEYS_PER_ENTRY + 64)
-            .min(MOST_ENTRIES as usize * KEYS_PER_ENTRY)
+        (self.capacity.min(self.most) as usize * KEYS_PER_ENTRY + 64).min(self.most as usize * KEYS_PER_ENTRY)
     }
 
     /// A request for a sampled key.
@@ -145,7 +150,7 @@ impl Learner {
         if self.shift.is_none() {
             return self.start(hash, weight, hit);
         }
-        let entries = self.capacity.min(MOST_ENTRIES);
+        let entries = self.capacity.min(self.most);
         if self.rest.is_asleep() {
             self.rest.doze(hit, entries, self.shift());
             return;
@@ -188,7 +193,7 @@ impl Learner {
     /// Entries weigh less than the first ones did, so the miniatures hold too many for the table: from now on
     /// every second key of the sample is left out, and they hold half as much.
     fn crowded(&mut self) {
-        if self.capacity <= MOST_ENTRIES {
+        if self.capacity <= self.most {
             return;
         }
         self.shift = Some(self.shift() + 1);
@@ -204,7 +209,7 @@ impl Learner {
     fn thicken(&mut self) {
         let held: u32 = self.minis.iter().map(Miniature::len).sum();
         let shift = self.shift();
-        if shift == 0 || self.filling.is_some() || u64::from(held) * SPARSE > MOST_ENTRIES * COUNT as u64 {
+        if shift == 0 || self.filling.is_some() || u64::from(held) * SPARSE > self.most * COUNT as u64 {
             return;
         }
         self.shift = Some(shift - 1);
@@ -236,7 +241,7 @@ impl Learner {
 
     /// An epoch is over.
     fn decide(&mut self) {
-        let entries = self.capacity.min(MOST_ENTRIES);
+        let entries = self.capacity.min(self.most);
         let half_life = (HALF_LIFE * entries as f64).max(4.0 * EPOCH as f64);
         let fade = 0.5f64.powf(EPOCH as f64 / half_life);
         let uneven = self.evidence.uneven() >= UNEVEN;
@@ -280,7 +285,7 @@ impl Learner {
         }
         self.sample.release();
         self.evidence = Evidence::new(self.aim);
-        self.rest.changed(self.capacity.min(MOST_ENTRIES));
+        self.rest.changed(self.capacity.min(self.most));
     }
 
     fn rules(&self, one: usize) -> &'static Rules {

@@ -136,7 +136,7 @@ fn a_large_cache_is_sampled_and_the_learner_stays_small() {
     let mut cache = Cache::new(20_000);
     cache.ratio(skewed(200_000).take(400_000));
     let report = cache.policy.report();
-    assert_eq!(report.sampled_one_in, 128);
+    assert_eq!(report.sampled_one_in, 64);
     assert!((2000..12_000).contains(&report.sampled_requests), "{}", report.sampled_requests);
     assert!(cache.shared.heap_bytes() < 256 << 10, "{} bytes", cache.shared.heap_bytes());
     assert!(report.candidates.iter().all(|candidate| (0.0..=1.0).contains(&candidate.hit_ratio)));
