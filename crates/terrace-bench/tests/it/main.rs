@@ -18,8 +18,12 @@ fn memory_runs_from_end_to_end_and_prints_json_for_every_subject() {
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for line in &lines {
         assert_eq!((&line["suite"], &line["rounds"]), (&"memory".into(), &1.into()), "{line}");
-        assert!(line["value"].as_f64().is_some_and(|value| value >= 0.0), "{line}");
+        // What is the difference of two times may come out below nothing.
+        let least = if line["subject"] == "the counting" { f64::MIN } else { 0.0 };
+        assert!(line["value"].as_f64().is_some_and(|value| value >= least), "{line}");
     }
+    // A cache that did not take all keys is left out of its case, and that is told.
+    let left_out = text(&output.stderr).matches("is left out").count();
     for (case, subjects) in [
         ("hit u64 10k uniform 1t", 15),
         ("hit u64 10k zipf 2t", 15),
@@ -32,8 +36,9 @@ fn memory_runs_from_end_to_end_and_prints_json_for_every_subject() {
         let of_case = |metric: &str| {
             lines.iter().filter(|line| line["case"] == case && line["metric"] == metric).count()
         };
-        assert_eq!((of_case("cpu"), of_case("wall")), (subjects, subjects), "{case}");
-        assert_eq!(of_case("ratio to quick_cache"), subjects - 1, "{case}");
+        let found = of_case("cpu");
+        assert!((subjects - left_out.min(2)..=subjects).contains(&found), "{case}: {found}");
+        assert_eq!((of_case("wall"), of_case("ratio to quick_cache")), (found, found - 1), "{case}");
     }
     for (case, metric) in [
         ("latency of a hit u64 10k uniform beside inserts", "p99.9"),
