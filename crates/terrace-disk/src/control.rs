@@ -160,6 +160,11 @@ impl Manifest {
                 group => Some(u32::try_from(group - 1).map_err(|_| Bad::Malformed)?),
             };
             let (version, deadline_ms) = (reader.varint()?, reader.varint()?);
+            if version > HIGHEST_VERSION {
+                return Err(Bad::Malformed);
+            }
+            // No engine leaves a floor above what it has given; a forged one must not bury what is written next.
+            manifest.max_version = manifest.max_version.max(version);
             manifest.floors.push(Floor { group, version, deadline_ms, origin: reader.varint()? });
         }
         Ok(manifest)
@@ -207,6 +212,19 @@ mod tests {
             Control::parse(&out)
         };
         assert!(parsed(HIGHEST_VERSION).is_ok());
+        assert_eq!(parsed(HIGHEST_VERSION + 1), Err(Bad::Malformed));
+    }
+
+    #[test]
+    fn what_is_written_after_a_floor_is_above_it_even_if_the_floor_is_forged() {
+        let parsed = |version| {
+            let floor = Floor { group: None, version, deadline_ms: 9, origin: 1 };
+            let mut out = Vec::new();
+            Control::Manifest(Manifest { floors: vec![floor], ..Manifest::default() }).append(&mut out);
+            Control::parse(&out)
+        };
+        let Ok(Control::Manifest(manifest)) = parsed(500) else { panic!("it is a manifest") };
+        assert_eq!(manifest.max_version, 500);
         assert_eq!(parsed(HIGHEST_VERSION + 1), Err(Bad::Malformed));
     }
 }
