@@ -13,7 +13,8 @@ use super::rules::{COLD, COUNT, List, Rules, at};
 use super::sample::{Found, Sample, push};
 
 /// The most entries a miniature of a small cache holds, and of one with so many entries. A small cache is simulated
-/// nearly whole, and pays for each of them; to a large one they cost little, and tell more.
+/// nearly whole, and pays for each of them; to a large one they cost little, and tell more. So they do where sizes differ,
+/// as few entries then make up most of what is compared.
 const MOST_ENTRIES: (u64, u64) = (256, 512);
 const LARGE: u64 = 2048;
 /// Sampled keys remembered for each entry of a miniature: what is held and a few turns of ghosts.
@@ -26,6 +27,8 @@ const EARLY: usize = 64;
 const SPARSE: u64 = 3;
 /// Sizes differ if this many requests of an epoch are at least twice or at most half as large as the one before.
 const UNEVEN: u32 = 16;
+/// Where sizes differ, evidence takes so many times as many looks.
+const UNEVEN_SHARE: u32 = 4;
 /// A cache that filled with fewer hits than this part of the requests is in a scan or a loop longer than it is.
 const COLD_RATIO: f64 = 0.03;
 
@@ -116,12 +119,13 @@ impl Learner {
         let early = std::mem::take(&mut self.early);
         let weight = early.iter().map(|(_, weight, _)| u64::from(*weight)).sum::<u64>() / EARLY as u64;
         let entries = self.total / weight.max(1);
-        self.most = if entries < LARGE { MOST_ENTRIES.0 } else { MOST_ENTRIES.1 };
+        let uneven = early.windows(2).filter(|pair| is_uneven(pair[0].1, pair[1].1)).count();
+        let uneven = uneven * EPOCH / EARLY >= UNEVEN as usize;
+        self.most = if entries < LARGE && !uneven { MOST_ENTRIES.0 } else { MOST_ENTRIES.1 };
         let shift = (0..48).find(|shift| entries >> shift <= self.most).unwrap_or(48);
         self.shift = Some(shift);
         self.set_miniature_capacity();
-        let uneven = early.windows(2).filter(|pair| is_uneven(pair[0].1, pair[1].1)).count();
-        if uneven * EPOCH / EARLY >= UNEVEN as usize {
+        if uneven {
             self.tell_sizes_apart();
         }
         let outside = (1u64 << shift.min(31)) - 1;
@@ -285,6 +289,7 @@ impl Learner {
         }
         self.sample.release();
         self.evidence = Evidence::new(self.aim);
+        self.rest.look_more(UNEVEN_SHARE);
         self.rest.changed(self.capacity.min(self.most));
     }
 

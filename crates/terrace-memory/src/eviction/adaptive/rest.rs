@@ -62,6 +62,8 @@ pub(super) struct Rest {
     credit: Option<i64>,
     /// Whether another hit ratio woke it.
     woken: bool,
+    /// How many times as much as usual it may look.
+    share: u32,
 }
 
 fn span((per_entry, least): (u32, u32), entries: u64) -> u32 {
@@ -94,12 +96,19 @@ impl Rest {
             expected: None,
             credit: None,
             woken: false,
+            share: 1,
         }
+    }
+
+    /// Evidence takes so many times as many looks from now on.
+    pub(super) fn look_more(&mut self, share: u32) {
+        self.share = share;
     }
 
     /// Other rules lead now.
     pub(super) fn changed(&mut self, entries: u64) {
-        *self = Rest { left: span(CHANGED, entries), credit: self.credit, woken: self.woken, ..Rest::new() };
+        let left = span(CHANGED, entries).saturating_mul(self.share);
+        *self = Rest { left, credit: self.credit, woken: self.woken, share: self.share, ..Rest::new() };
     }
 
     #[inline]
@@ -109,11 +118,12 @@ impl Rest {
 
     /// A request that is looked at, where one in two to the power of `shift` is.
     pub(super) fn look(&mut self, entries: u64, shift: u32) {
-        let most = most_credit(entries);
+        let share = i64::from(self.share);
+        let most = most_credit(entries) * share;
         if self.credit.is_none() {
-            self.left = span(SETTLED, entries);
+            self.left = span(SETTLED, entries).saturating_mul(self.share);
         }
-        let credit = (self.credit.unwrap_or(most) + earned(1, shift) - i64::from(PART)).min(most);
+        let credit = (self.credit.unwrap_or(most) + earned(1, shift) * share - i64::from(PART)).min(most);
         self.credit = Some(credit);
         self.left = self.left.saturating_sub(1);
         let least = if self.woken { -most_debt(entries) } else { 0 };
@@ -128,8 +138,9 @@ impl Rest {
 
     /// A request seen while asleep.
     pub(super) fn doze(&mut self, hit: bool, entries: u64, shift: u32) {
-        let credit = self.credit.unwrap_or(0) + earned(1 << SPARSER, shift);
-        self.credit = Some(credit.min(most_credit(entries)));
+        let share = i64::from(self.share);
+        let credit = self.credit.unwrap_or(0) + earned(1 << SPARSER, shift) * share;
+        self.credit = Some(credit.min(most_credit(entries) * share));
         self.tally.add(hit);
         self.left = self.left.saturating_sub(1 << SPARSER);
         if self.left == 0 {
