@@ -2,16 +2,14 @@
 
 #[cfg(feature = "disk")]
 pub mod disk;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 #[cfg(feature = "fjall")]
 pub mod fjall;
 #[cfg(feature = "fs")]
 pub mod fs;
-#[cfg(any(feature = "postgres", feature = "redis"))]
-mod in_runtime;
-#[cfg(any(feature = "memory", feature = "ordered", feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "memory", feature = "ordered", feature = "remote"))]
 mod inbox;
-#[cfg(any(feature = "postgres", feature = "redis"))]
-mod leaving;
 #[cfg(feature = "memory")]
 pub mod memory;
 #[cfg(any(feature = "disk", feature = "ordered", feature = "memory"))]
@@ -22,15 +20,15 @@ pub mod ordered;
 pub mod postgres;
 #[cfg(any(feature = "disk", feature = "ordered"))]
 mod progress;
-#[cfg(any(feature = "fs", feature = "ordered", feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "fs", feature = "ordered", feature = "remote"))]
 pub mod record;
 #[cfg(feature = "redb")]
 pub mod redb;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod registry;
-#[cfg(any(feature = "postgres", feature = "redis"))]
-mod remote;
+#[cfg(feature = "remote")]
+pub mod remote;
 #[cfg(feature = "sled")]
 pub mod sled;
 #[cfg(any(feature = "ordered", feature = "memory"))]
@@ -38,17 +36,7 @@ mod spaces;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg_attr(
-    not(any(
-        feature = "disk",
-        feature = "fjall",
-        feature = "fs",
-        feature = "memory",
-        feature = "postgres",
-        feature = "redb",
-        feature = "redis",
-        feature = "sled",
-        feature = "sqlite"
-    )),
+    not(any(feature = "disk", feature = "fs", feature = "memory", feature = "ordered", feature = "remote")),
     allow(dead_code, reason = "without a backend nobody has options")
 )]
 mod url;

@@ -3,22 +3,10 @@
 #[cfg(any(feature = "fs", feature = "disk", feature = "ordered"))]
 use std::path::PathBuf;
 use std::str::FromStr;
-#[cfg(any(
-    feature = "disk",
-    feature = "fs",
-    feature = "ordered",
-    feature = "postgres",
-    feature = "redis"
-))]
+#[cfg(any(feature = "disk", feature = "fs", feature = "ordered", feature = "remote"))]
 use std::time::Duration;
 
-#[cfg(any(
-    feature = "disk",
-    feature = "fs",
-    feature = "ordered",
-    feature = "postgres",
-    feature = "redis"
-))]
+#[cfg(any(feature = "disk", feature = "fs", feature = "ordered", feature = "remote"))]
 use terrace_store::Durability;
 use terrace_store::{Error, ErrorKind, Result};
 
@@ -26,7 +14,7 @@ use terrace_store::{Error, ErrorKind, Result};
 #[derive(Debug)]
 pub(crate) struct Url {
     scheme: String,
-    #[cfg(any(feature = "postgres", feature = "redis"))]
+    #[cfg(feature = "remote")]
     location: String,
     #[cfg(any(feature = "fs", feature = "disk", feature = "ordered", feature = "memory"))]
     path: String,
@@ -52,7 +40,7 @@ impl Url {
         }
         Ok(Self {
             scheme: scheme.to_owned(),
-            #[cfg(any(feature = "postgres", feature = "redis"))]
+            #[cfg(feature = "remote")]
             location: url.split_once('?').map_or(url, |(location, _)| location).to_owned(),
             #[cfg(any(feature = "fs", feature = "disk", feature = "ordered", feature = "memory"))]
             path,
@@ -67,7 +55,7 @@ impl Url {
     }
 
     /// The URL without its options, as it was written.
-    #[cfg(any(feature = "postgres", feature = "redis"))]
+    #[cfg(feature = "remote")]
     pub(crate) fn location(&self) -> String {
         self.location.clone()
     }
@@ -106,13 +94,7 @@ impl Url {
     }
 
     /// The options `durability`, `interval_ms` and `group_ms`.
-    #[cfg(any(
-        feature = "disk",
-        feature = "fs",
-        feature = "ordered",
-        feature = "postgres",
-        feature = "redis"
-    ))]
+    #[cfg(any(feature = "disk", feature = "fs", feature = "ordered", feature = "remote"))]
     pub(crate) fn durability(&mut self, default: Durability) -> Result<Durability> {
         let interval = self.number("interval_ms")?.map(Duration::from_millis);
         let group = self.number("group_ms")?.map(Duration::from_millis);
@@ -169,7 +151,7 @@ impl Url {
 }
 
 /// A URL as it may be told.
-#[cfg(any(feature = "postgres", feature = "redis"))]
+#[cfg(feature = "remote")]
 pub(crate) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     match rest.rsplit_once('@') {
@@ -183,7 +165,7 @@ pub(crate) fn refused(why: String) -> Error {
 }
 
 /// Resolves `%XX`.
-fn decode(text: &str) -> Result<String> {
+pub(crate) fn decode(text: &str) -> Result<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

@@ -1,78 +1,19 @@
-//! What the store can do beyond `Store`.
-
-use std::future::ready;
+//! What the store can do beyond what all stores in servers do: tell changes and messages.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use terrace_store::capability::{
-    Batch, Change, Changes, Cursor, Iterate, List, Message, Outcome, Page, Publish, Subscription, Transact,
-    Transaction, Watch, Write,
-};
-use terrace_store::{BoxFuture, Entry, Key, Namespace, Result, Version};
+use terrace_store::capability::{Change, Changes, Message, Publish, Subscription, Watch};
+use terrace_store::{BoxFuture, Namespace, Result};
 
-use super::PostgresStore;
+use super::Postgres;
 use super::link::writes;
 use super::listen::{decode, read_change};
-use crate::remote::{Remote, Transacting};
 
 /// How many bytes of a message go into one notification, of at most 8,000 with its base64.
 const PIECE: usize = 5_000;
 
-impl Batch for PostgresStore {
-    fn get_many<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Entry>>>> {
-        Box::pin(self.read_many(keys))
-    }
-
-    fn apply(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<Vec<Outcome>>> {
-        Box::pin(async move { self.write("apply", &writes, &[]).await })
-    }
-
-    fn clear<'a>(&'a self, namespace: Option<&'a Namespace>) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(self.clear_all(namespace))
-    }
-}
-
-impl Iterate for PostgresStore {
-    fn list<'a>(&'a self, list: &'a List, cursor: Option<&'a Cursor>) -> BoxFuture<'a, Result<Page>> {
-        Box::pin(self.page(list, cursor))
-    }
-
-    fn count<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(async move { self.amount(namespace).await.map(|amount| amount.0) })
-    }
-
-    fn bytes<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(async move { self.amount(namespace).await.map(|amount| amount.1) })
-    }
-
-    fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>>> {
-        Box::pin(self.spaces())
-    }
-}
-
-impl Transact for PostgresStore {
-    fn begin(&self) -> BoxFuture<'_, Result<Box<dyn Transaction + '_>>> {
-        let open = self.check_open("begin");
-        Box::pin(ready(open.map(|()| Box::new(Transacting::begin(self)) as Box<dyn Transaction>)))
-    }
-}
-
-impl Remote for PostgresStore {
-    fn fetch<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>>> {
-        Box::pin(self.read(key))
-    }
-
-    fn commit_unchanged(
-        &self,
-        writes: Vec<Write>,
-        read: Vec<(Key, Option<Version>)>,
-    ) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async move { self.write("commit", &writes, &read).await.map(drop) })
-    }
-}
-
-impl Watch for PostgresStore {
+impl Watch for Postgres {
     fn watch<'a>(
         &'a self,
         namespace: &'a Namespace,
@@ -87,11 +28,11 @@ impl Watch for PostgresStore {
     }
 }
 
-impl Publish for PostgresStore {
+impl Publish for Postgres {
     fn publish<'a>(&'a self, channel: &'a [u8], message: Bytes) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async move {
             self.ready("publish").await?;
-            self.leaving.settle().await;
+            self.life.leaving.settle().await;
             // Those of one transaction arrive together and in order; the last one says that it is.
             let count = message.len().div_ceil(PIECE).max(1);
             let pieces = (0..count).map(|n| {

@@ -18,7 +18,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::NAME;
 use super::config::PostgresConfig;
 use super::error::{is_again, late, translate};
-use crate::in_runtime::InRuntime;
+use crate::remote::{InRuntime, runtime};
 
 /// The half of a connection that has to be polled.
 pub(super) type Driver = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
@@ -58,10 +58,7 @@ pub(super) const fn writes(operation: &'static str) -> Intent {
 impl Link {
     /// Prepares the connections. Nothing is sent yet.
     pub(super) fn open(config: &PostgresConfig, drivers: Tasks) -> Result<Self> {
-        let runtime = Handle::try_current().map_err(|_| {
-            let error = Error::new(ErrorKind::Config, "open").with("store", NAME);
-            error.because("it is opened outside of a tokio runtime; its connections need one")
-        })?;
+        let runtime = runtime(NAME)?;
         let parsed: Config = config.url.parse().map_err(|source: tokio_postgres::Error| {
             let url = crate::url::without_password(&config.url);
             let error = Error::new(ErrorKind::Config, "open").with("store", NAME);

@@ -4,17 +4,16 @@ use bytes::Bytes;
 use terrace_store::capability::{Cursor, List, Page};
 use terrace_store::{Entry, ErrorKind, Key, Namespace, Result};
 
-use super::PostgresStore;
+use super::Postgres;
 use super::link::reads;
 use super::names::{self, HEAD};
 use super::read::corrupt;
+use crate::remote::PAGE_BYTES;
 
 /// How many rows are asked for at once, so that a page of large values ends in time.
 const TOGETHER: usize = 64;
-/// How many bytes of values a page holds, beyond which it ends early.
-const PAGE_BYTES: usize = 32 << 20;
 
-impl PostgresStore {
+impl Postgres {
     /// Rows come by the beginnings of their keys, and by their whole keys where these are alike.
     pub(super) async fn page(&self, list: &List, cursor: Option<&Cursor>) -> Result<Page> {
         self.ready("list").await?;
@@ -76,7 +75,7 @@ impl PostgresStore {
         }
     }
 
-    pub(super) async fn amount(&self, namespace: &Namespace) -> Result<(u64, u64)> {
+    pub(super) async fn amounts(&self, namespace: &Namespace) -> Result<(u64, u64)> {
         self.ready("count").await?;
         let rows = self.link.query(reads("count"), &self.sql.amounts, &[&namespace.flat_prefix()]).await?;
         let row = rows.first().ok_or_else(|| corrupt("a sum that says nothing"))?;

@@ -3,53 +3,23 @@
 //! At the end each listener first makes a call: the server sends what it was notified of before it answers that, so
 //! what was told before the end is read before it.
 
+use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use terrace_store::capability::{Change, Changes, Message, Subscription};
-use terrace_store::{BoxFuture, Clock, Namespace, Result};
-use tokio::sync::{oneshot, watch};
+use terrace_store::capability::Change;
+use terrace_store::{Namespace, Result};
 use tokio_postgres::{AsyncMessage, Client};
 
-use super::PostgresStore;
+use super::Postgres;
 use super::link::{Driver, Link, next, reads};
 use super::names;
-use crate::inbox::Inbox;
-use crate::leaving::Leaving;
-
-/// How long to wait before a connection is made anew, at first and at most.
-const WAITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-
-/// One who listens. Its end is the end of its task.
-pub(super) struct Listening<T> {
-    inbox: Arc<Inbox<T>>,
-    leaving: Arc<Leaving>,
-    _gone: oneshot::Sender<()>,
-}
-
-impl<T> Drop for Listening<T> {
-    fn drop(&mut self) {
-        self.leaving.begin();
-    }
-}
-
-impl Changes for Listening<Change> {
-    fn next(&mut self) -> BoxFuture<'_, Option<Change>> {
-        self.inbox.next()
-    }
-}
-
-impl Subscription for Listening<Message> {
-    fn next(&mut self) -> BoxFuture<'_, Option<Message>> {
-        self.inbox.next()
-    }
-}
+use crate::remote::{Feed, Listening};
 
 /// What a message says to a listener, if anything.
 pub(super) type Read<T> = Box<dyn FnMut(&str) -> Option<T> + Send>;
 
-impl PostgresStore {
+impl Postgres {
     /// Listens to a channel. `counted` is the lock by which those who listen are counted.
     pub(super) async fn listen<T: Clone + Send + Sync + 'static>(
         &self,
@@ -61,138 +31,76 @@ impl PostgresStore {
         self.ready("subscribe").await?;
         let lock =
             counted.map_or_else(String::new, |lock| format!("; SELECT pg_advisory_lock_shared({lock})"));
-        let (inbox, leaving) = (Arc::new(Inbox::default()), Arc::clone(&self.leaving));
-        let (gone, left) = oneshot::channel();
-        let mut task = Task {
-            link: Arc::clone(&self.link),
-            subscribe: format!("LISTEN \"{channel}\"{lock}"),
-            inbox: Arc::clone(&inbox),
-            leaving: Arc::clone(&leaving),
-            read,
-            lagged,
-            clock: Arc::clone(&self.clock),
-            ending: self.ending.subscribe(),
-            left,
-        };
-        let connection = task.connect().await?;
-        self.listeners.spawn("postgres listener", task.run(connection));
-        // A close that came meanwhile has seen this task, or does not wait for it.
-        if self.check_open("subscribe").is_err() {
-            inbox.close();
-        }
-        Ok(Listening { inbox, leaving, _gone: gone })
+        let subscribe = format!("LISTEN \"{channel}\"{lock}");
+        let feed = Channel { link: Arc::clone(&self.link), subscribe, connection: None, read, lagged };
+        self.life.listen("postgres listener", feed).await
     }
 }
 
-struct Task<T> {
+/// A channel of the database, and the connection that listens to it.
+struct Channel<T> {
     link: Arc<Link>,
     subscribe: String,
-    inbox: Arc<Inbox<T>>,
-    leaving: Arc<Leaving>,
+    connection: Option<(Client, Driver)>,
     read: Read<T>,
     lagged: T,
-    clock: Arc<dyn Clock>,
-    ending: watch::Receiver<bool>,
-    left: oneshot::Receiver<()>,
 }
 
-/// Why a task stops to read.
-enum Stop {
-    Ending,
-    Left,
-    Broken,
+impl<T> Channel<T> {
+    fn take(&mut self, message: &AsyncMessage, items: &mut Vec<T>) {
+        if let AsyncMessage::Notification(note) = message {
+            items.extend((self.read)(note.payload()));
+        }
+    }
 }
 
-impl<T: Clone + Send + Sync + 'static> Task<T> {
-    /// A connection that listens.
-    async fn connect(&mut self) -> Result<(Client, Driver)> {
+impl<T: Clone + Send + Sync + 'static> Feed for Channel<T> {
+    type Item = T;
+
+    fn lagged(&self) -> T {
+        self.lagged.clone()
+    }
+
+    async fn connect(&mut self) -> Result<bool> {
+        self.connection = None;
         let (client, mut driver) = self.link.dedicated("subscribe").await?;
-        let subscribe = {
-            let call = answered(&mut driver, client.batch_execute(&self.subscribe));
-            self.link.within(reads("subscribe"), call).await
-        };
-        subscribe.map(|()| (client, driver))
-    }
-
-    async fn run(mut self, connection: (Client, Driver)) {
-        let mut connection = Some(connection);
-        while let Some((client, mut driver)) = connection.take() {
-            match self.forward(&mut driver).await {
-                Stop::Left => {
-                    let bye = answered(&mut driver, client.batch_execute("SELECT pg_advisory_unlock_all()"));
-                    let _ = tokio::time::timeout(WAITS.1, bye).await;
-                    return self.leaving.end();
-                }
-                Stop::Ending => {
-                    let _ = tokio::time::timeout(WAITS.1, self.finish(&client, &mut driver)).await;
-                }
-                Stop::Broken => {
-                    self.inbox.push(self.lagged.clone(), self.lagged.clone());
-                    connection = self.connect_again().await;
-                }
-            }
-        }
-        self.inbox.close();
-    }
-
-    async fn forward(&mut self, driver: &mut Driver) -> Stop {
-        loop {
-            if *self.ending.borrow() {
-                return Stop::Ending;
-            }
-            let message = tokio::select! {
-                _ = self.ending.changed() => continue,
-                _ = &mut self.left => return Stop::Left,
-                message = next(driver) => message,
-            };
-            match message {
-                Some(Ok(message)) => self.take(&message),
-                Some(Err(_)) | None => return Stop::Broken,
-            }
-        }
-    }
-
-    fn take(&mut self, message: &AsyncMessage) {
-        if let AsyncMessage::Notification(note) = message
-            && let Some(item) = (self.read)(note.payload())
         {
-            self.inbox.push(item, self.lagged.clone());
+            let call = answered(&mut driver, client.batch_execute(&self.subscribe));
+            self.link.within(reads("subscribe"), call).await?;
         }
+        self.connection = Some((client, driver));
+        Ok(false)
+    }
+
+    async fn next(&mut self) -> Option<Vec<T>> {
+        let (_, driver) = self.connection.as_mut()?;
+        let message = next(driver).await?.ok()?;
+        let mut items = Vec::new();
+        self.take(&message, &mut items);
+        Some(items)
     }
 
     /// Reads what the server was notified of before it answers.
-    async fn finish(&mut self, client: &Client, driver: &mut Driver) {
+    async fn drain(&mut self) -> Vec<T> {
+        let mut items = Vec::new();
+        let Some((client, mut driver)) = self.connection.take() else { return items };
         let call = client.batch_execute("SELECT 1");
         tokio::pin!(call);
         loop {
             tokio::select! {
                 biased;
-                message = next(driver) => match message {
-                    Some(Ok(message)) => self.take(&message),
-                    _ => return,
+                message = next(&mut driver) => match message {
+                    Some(Ok(message)) => self.take(&message, &mut items),
+                    _ => return items,
                 },
-                _ = &mut call => return,
+                _ = &mut call => return items,
             }
         }
     }
 
-    async fn connect_again(&mut self) -> Option<(Client, Driver)> {
-        let mut wait = WAITS.0;
-        loop {
-            tokio::select! {
-                _ = self.ending.changed() => return None,
-                _ = &mut self.left => {
-                    self.leaving.end();
-                    return None;
-                }
-                () = self.clock.sleep(wait) => {}
-            }
-            if let Ok(connection) = self.connect().await {
-                // What was told between the break and now is lost.
-                self.inbox.push(self.lagged.clone(), self.lagged.clone());
-                return Some(connection);
-            }
-            wait = (wait * 2).min(WAITS.1);
+    async fn leave(&mut self) {
+        if let Some((client, driver)) = &mut self.connection {
+            let _ = answered(driver, client.batch_execute("SELECT pg_advisory_unlock_all()")).await;
         }
     }
 }

@@ -30,29 +30,22 @@ mod read;
 mod tls;
 mod write;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use terrace_store::capability::{
-    Batch, Iterate, Lock, Outcome, Paths, Publish, Snapshot, Transact, Watch, Write,
-};
+use terrace_store::capability::{Cursor, List, Lock, Outcome, Page, Publish, Watch, Write};
 use terrace_store::spawn::Tasks;
-use terrace_store::store::FLOOR_RETENTION;
 use terrace_store::{
-    BoxFuture, Capabilities, Clock, DeleteOptions, Deleted, Entry, Error, ErrorKind, Health, Key, PutOptions,
-    Result, Spawn, Store, Swept, Version, Versions, Written,
+    Clock, Durability, Entry, Key, Namespace, Result, Spawn, Swept, Version,
 };
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::OnceCell;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use config::PostgresConfig;
 use link::{Link, reads, writes};
 use names::{Locks, ms};
 
-use crate::leaving::Leaving;
+use crate::remote::{Held, Life, Remote, RemoteStore};
 
 /// Its scheme.
 const NAME: &str = "postgres";
@@ -61,29 +54,23 @@ const FORMAT: i32 = 1;
 /// How long connections may take to end at a close.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A store in a PostgreSQL database.
-pub struct PostgresStore {
+/// A store in a PostgreSQL database. See the [module's documentation](self).
+pub type PostgresStore = RemoteStore<Postgres>;
+
+/// What such a store does in its database.
+pub struct Postgres {
     link: Arc<Link>,
     config: PostgresConfig,
     locks: Locks,
     /// Where changes are told.
     changes: String,
     sql: Statements,
-    clock: Arc<dyn Clock>,
-    /// Wall time less monotonic time when the store was opened, in milliseconds.
-    origin_ms: u64,
+    life: Life,
     ready: OnceCell<()>,
-    closed: AtomicBool,
-    /// Ends those who listen.
-    ending: watch::Sender<bool>,
-    listeners: Tasks,
     drivers: Tasks,
-    leaving: Arc<Leaving>,
     /// Who this is to the leases of others.
     holder: [u8; 16],
-    /// Until when its own leases last, by token, in monotonic milliseconds.
-    leases: Mutex<HashMap<Bytes, (i64, u64)>>,
-    acquiring: tokio::sync::Mutex<()>,
+    held: Held,
 }
 
 /// The statements, with the name of the schema filled in.
@@ -146,37 +133,26 @@ impl PostgresStore {
     pub fn open(config: PostgresConfig, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Self> {
         config.check()?;
         let drivers = Tasks::new(Arc::clone(&spawn));
-        Ok(Self {
+        Ok(Self::over(Postgres {
             link: Arc::new(Link::open(&config, drivers.clone())?),
             locks: Locks::new(&config.schema),
             changes: format!("{}_changes", config.schema),
             sql: Statements::new(&config.schema),
-            origin_ms: clock.wall_ms().saturating_sub(clock.now_ms()),
             config,
-            clock,
+            life: Life::begin(NAME, clock, spawn),
             ready: OnceCell::new(),
-            closed: AtomicBool::new(false),
-            ending: watch::Sender::new(false),
-            listeners: Tasks::new(spawn),
             drivers,
-            leaving: Arc::default(),
             holder: lease::holder(),
-            leases: Mutex::default(),
-            acquiring: tokio::sync::Mutex::default(),
-        })
+            held: Held::default(),
+        }))
     }
+}
 
+impl Postgres {
     /// Makes sure that the store may be used: it is open, the server is there, and the tables are what they should be.
     async fn ready(&self, operation: &'static str) -> Result<()> {
-        self.check_open(operation)?;
+        self.life.check_open(operation)?;
         self.ready.get_or_try_init(|| self.check_server()).await.copied()
-    }
-
-    fn check_open(&self, operation: &'static str) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Closed, operation).with("store", NAME));
-        }
-        Ok(())
     }
 
     async fn check_server(&self) -> Result<()> {
@@ -228,19 +204,7 @@ impl PostgresStore {
     }
 
     fn wall(&self) -> i64 {
-        ms(self.clock.wall_ms())
-    }
-
-    /// The time before which floors may be forgotten. It runs no faster than monotonic time while the store is
-    /// open, so a wall clock that jumps ahead forgets nothing too early.
-    fn floor_now(&self) -> i64 {
-        ms(self.clock.wall_ms().min(self.origin_ms + self.clock.now_ms()))
-    }
-
-    /// The time from which a floor left now may be forgotten.
-    fn floor_deadline(&self) -> i64 {
-        let now = self.clock.wall_ms().max(self.origin_ms + self.clock.now_ms());
-        ms(now.saturating_add(u64::try_from(FLOOR_RETENTION.as_millis()).unwrap_or(u64::MAX)))
+        ms(self.life.wall_ms())
     }
 
     /// The name of the channel of a channel: those of PostgreSQL are short.
@@ -249,119 +213,81 @@ impl PostgresStore {
     }
 }
 
-/// What became of the one write that was asked for.
-fn only(outcomes: Vec<Outcome>) -> Result<Outcome> {
-    outcomes.into_iter().next().ok_or_else(|| read::corrupt("a function that says nothing"))
-}
+impl Remote for Postgres {
+    const NAME: &'static str = NAME;
 
-#[deny(clippy::missing_trait_methods)]
-impl Store for PostgresStore {
-    fn name(&self) -> &str {
-        NAME
+    fn durability(&self) -> Durability {
+        self.config.durability
     }
 
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            versions: Versions::Assigned,
-            durability: self.config.durability,
-            persistent: true,
-            atomic_batches: true,
-            in_place: false,
-        }
+    fn check_open(&self, operation: &'static str) -> Result<()> {
+        self.life.check_open(operation)
     }
 
-    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>>> {
-        Box::pin(self.read(key))
+    async fn get(&self, key: &Key) -> Result<Option<Entry>> {
+        self.read(key).await
     }
 
-    fn put<'a>(&'a self, key: &'a Key, entry: Entry, options: PutOptions) -> BoxFuture<'a, Result<Written>> {
-        Box::pin(async move {
-            let outcomes = self.write("put", &[Write::Put(key.clone(), entry, options)], &[]).await?;
-            match only(outcomes)? {
-                Outcome::Put(written) => Ok(written),
-                Outcome::Delete(_) => Err(read::corrupt("a function that takes a put for a delete")),
-            }
-        })
+    async fn exists(&self, key: &Key) -> Result<bool> {
+        self.is_there(key).await
     }
 
-    fn delete<'a>(&'a self, key: &'a Key, options: DeleteOptions) -> BoxFuture<'a, Result<Deleted>> {
-        Box::pin(async move {
-            let outcomes = self.write("delete", &[Write::Delete(key.clone(), options)], &[]).await?;
-            match only(outcomes)? {
-                Outcome::Delete(deleted) => Ok(deleted),
-                Outcome::Put(_) => Err(read::corrupt("a function that takes a delete for a put")),
-            }
-        })
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
+        self.read_many(keys).await
     }
 
-    fn exists<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(self.is_there(key))
+    async fn apply(&self, operation: &'static str, writes: &[Write]) -> Result<Vec<Outcome>> {
+        self.write(operation, writes, &[]).await
     }
 
-    fn reserve(&self) -> BoxFuture<'_, Result<Version>> {
-        Box::pin(async move {
-            self.ready("reserve").await?;
-            let drawn = self.link.query(reads("reserve"), &self.sql.reserve, &[&self.locks.store()]).await?;
-            let drawn = drawn.first().ok_or_else(|| read::corrupt("a sequence without a number"))?;
-            Ok(names::version(drawn.get(0)))
-        })
+    async fn commit(&self, writes: &[Write], unchanged: &[(Key, Option<Version>)]) -> Result<()> {
+        self.write("commit", writes, unchanged).await.map(drop)
     }
 
-    /// Nothing is deferred: each write was acknowledged by the server.
-    fn commit(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(std::future::ready(self.check_open("commit")))
+    async fn clear(&self, namespace: Option<&Namespace>) -> Result<u64> {
+        self.clear_all(namespace).await
+    }
+
+    async fn list(&self, list: &List, cursor: Option<&Cursor>) -> Result<Page> {
+        self.page(list, cursor).await
+    }
+
+    async fn amount(&self, namespace: &Namespace) -> Result<(u64, u64)> {
+        self.amounts(namespace).await
+    }
+
+    async fn namespaces(&self) -> Result<Vec<Namespace>> {
+        self.spaces().await
+    }
+
+    async fn reserve(&self) -> Result<Version> {
+        self.ready("reserve").await?;
+        let drawn = self.link.query(reads("reserve"), &self.sql.reserve, &[&self.locks.store()]).await?;
+        let drawn = drawn.first().ok_or_else(|| read::corrupt("a sequence without a number"))?;
+        Ok(names::version(drawn.get(0)))
     }
 
     /// A transaction that waits for the disk makes all before it wait for it too.
-    fn flush(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async move {
-            self.ready("flush").await?;
-            let statements = "BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_current_xact_id(); COMMIT";
-            self.link.execute(reads("flush"), statements).await
-        })
+    async fn flush(&self) -> Result<()> {
+        self.ready("flush").await?;
+        let statements = "BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_current_xact_id(); COMMIT";
+        self.link.execute(reads("flush"), statements).await
     }
 
-    fn sweep(&self, limit: usize) -> BoxFuture<'_, Result<Swept>> {
-        Box::pin(self.sweep_once(limit))
+    async fn sweep(&self, limit: usize) -> Result<Swept> {
+        self.sweep_once(limit).await
     }
 
-    fn health(&self) -> BoxFuture<'_, Health> {
-        Box::pin(async move {
-            let answer = match self.ready("health").await {
-                Ok(()) => self.link.query(reads("health"), "SELECT 1", &[]).await.map(drop),
-                Err(error) => Err(error),
-            };
-            answer.map_or_else(|error| Health::Down(error.to_string()), |()| Health::Up)
-        })
+    async fn ping(&self) -> Result<()> {
+        self.ready("health").await?;
+        self.link.query(reads("health"), "SELECT 1", &[]).await.map(drop)
     }
 
-    fn close(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async move {
-            if !self.closed.swap(true, Ordering::AcqRel) {
-                let _ = self.ending.send(true);
-                self.listeners.close(&*self.clock, GRACE).await;
-                self.link.close().await;
-                self.drivers.close(&*self.clock, GRACE).await;
-            }
-            Ok(())
-        })
-    }
-
-    fn as_batch(&self) -> Option<&dyn Batch> {
-        Some(self)
-    }
-
-    fn as_iterate(&self) -> Option<&dyn Iterate> {
-        Some(self)
-    }
-
-    fn as_transact(&self) -> Option<&dyn Transact> {
-        Some(self)
-    }
-
-    /// A view would hold a connection and keep the database from cleaning up for as long as it lives.
-    fn as_snapshot(&self) -> Option<&dyn Snapshot> {
-        None
+    async fn close(&self) {
+        if self.life.end().await {
+            self.link.close().await;
+            self.drivers.close(&*self.life.clock, GRACE).await;
+        }
     }
 
     fn as_watch(&self) -> Option<&dyn Watch> {
@@ -374,9 +300,5 @@ impl Store for PostgresStore {
 
     fn as_publish(&self) -> Option<&dyn Publish> {
         Some(self)
-    }
-
-    fn as_paths(&self) -> Option<&dyn Paths> {
-        None
     }
 }

@@ -6,10 +6,10 @@ use tokio_postgres::Row;
 
 use super::link::reads;
 use super::names::{self, Place};
-use super::{NAME, PostgresStore};
+use super::{NAME, Postgres};
 use crate::record::{self, Record};
 
-impl PostgresStore {
+impl Postgres {
     pub(super) async fn read(&self, key: &Key) -> Result<Option<Entry>> {
         self.ready("get").await?;
         let Place { head, hash } = Place::of(key);

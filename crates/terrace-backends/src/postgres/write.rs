@@ -4,11 +4,12 @@ use terrace_store::capability::{Outcome, Write};
 use terrace_store::{Condition, Deleted, Key, Namespace, Result, Swept, Version, Written};
 use tokio_postgres::Row;
 
-use super::PostgresStore;
+use super::Postgres;
 use super::link::writes;
 use super::names::{self, Place, ms, part, signed};
 use super::read::corrupt;
 use crate::record;
+use crate::remote::validate;
 
 /// What the function for writes is given, an array a column.
 #[derive(Default)]
@@ -26,7 +27,7 @@ struct Columns {
     records: Vec<Vec<u8>>,
 }
 
-impl PostgresStore {
+impl Postgres {
     /// Applies writes, if these keys still have the versions they were read with.
     ///
     /// # Errors
@@ -38,11 +39,8 @@ impl PostgresStore {
         unchanged: &[(Key, Option<Version>)],
     ) -> Result<Vec<Outcome>> {
         let mut c = Columns::default();
+        validate(list)?;
         for write in list {
-            match write {
-                Write::Put(_, entry, options) => options.validate(entry)?,
-                Write::Delete(_, options) => options.validate()?,
-            }
             self.add(&mut c, write)?;
         }
         self.ready(operation).await?;
@@ -61,7 +59,7 @@ impl PostgresStore {
                     &spaces,
                     &locks,
                     &self.wall(),
-                    &self.floor_deadline(),
+                    &ms(self.life.floor_deadline()),
                     &self.changes,
                     &heads,
                     &hashes,
@@ -139,7 +137,7 @@ impl PostgresStore {
         let prefix = namespace.map(Namespace::flat_prefix);
         let lock = prefix.map_or(0, |prefix| self.locks.space(prefix));
         let arguments: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-            [&self.locks.store(), &lock, &prefix, &self.wall(), &self.floor_deadline(), &self.changes];
+            [&self.locks.store(), &lock, &prefix, &self.wall(), &ms(self.life.floor_deadline()), &self.changes];
         let rows = self.link.query(writes("clear"), &self.sql.clear, &arguments).await?;
         Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).cast_unsigned()))
     }
@@ -152,8 +150,8 @@ impl PostgresStore {
             &self.locks.store(),
             &limit,
             &self.wall(),
-            &self.floor_now(),
-            &self.floor_deadline(),
+            &ms(self.life.floor_now()),
+            &ms(self.life.floor_deadline()),
             &self.changes,
         ];
         let rows = self.link.query(writes("sweep"), &self.sql.sweep, &arguments).await?;

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use super::NAME;
 use super::config::RedisConfig;
 use super::error::{late, translate};
-use crate::in_runtime::InRuntime;
+use crate::remote::{InRuntime, runtime};
 use crate::url::without_password;
 
 pub(super) struct Link {
@@ -47,10 +47,7 @@ impl Intent {
 impl Link {
     /// Prepares the connections. Nothing is sent yet.
     pub(super) fn open(config: &RedisConfig) -> Result<Self> {
-        let runtime = Handle::try_current().map_err(|_| {
-            let error = Error::new(ErrorKind::Config, "open").with("store", NAME);
-            error.because("it is opened outside of a tokio runtime; its connections need one")
-        })?;
+        let runtime = runtime(NAME)?;
         let client = Client::open(config.url.as_str()).map_err(|source| {
             let error = Error::new(ErrorKind::Config, "open").with("store", NAME);
             error

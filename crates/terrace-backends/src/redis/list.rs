@@ -4,16 +4,15 @@ use bytes::Bytes;
 use terrace_store::capability::{Cursor, List, Page};
 use terrace_store::{Entry, ErrorKind, Key, Namespace, Result};
 
-use super::RedisStore;
+use super::Redis;
 use super::link::Intent;
 use super::names;
+use crate::remote::PAGE_BYTES;
 
 /// How many records are asked for at once.
 const TOGETHER: usize = 64;
-/// How many bytes of values a page holds, beyond which it ends early.
-const PAGE_BYTES: usize = 32 << 20;
 
-impl RedisStore {
+impl Redis {
     pub(super) async fn page(&self, list: &List, cursor: Option<&Cursor>) -> Result<Page> {
         self.ready("list").await?;
         let limit = list.limit.max(1);
@@ -61,7 +60,7 @@ impl RedisStore {
         Ok(entries)
     }
 
-    pub(super) async fn amount(&self, namespace: &Namespace) -> Result<(u64, u64)> {
+    pub(super) async fn amounts(&self, namespace: &Namespace) -> Result<(u64, u64)> {
         self.ready("count").await?;
         let mut ask = redis::pipe();
         ask.cmd("ZCARD").arg(self.names.index(namespace.flat_prefix()));

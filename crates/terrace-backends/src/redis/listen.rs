@@ -1,56 +1,27 @@
-//! Listening: a connection a listener, and a task that puts what arrives into its bounded queue.
+//! Listening: a connection a listener.
 //!
-//! A connection that breaks is made anew, and the listener told that it lagged. At the end of the store each listener
-//! first unsubscribes: the server confirms that after everything it has sent before, so what was told before the end
-//! is read before it.
+//! At the end of the store each listener first unsubscribes: the server confirms that after everything it has sent
+//! before, so what was told before the end is read before it.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use redis::aio::{PubSub, PubSubSink, PubSubStream};
-use terrace_store::capability::{Change, Changes, Message, Subscription};
-use terrace_store::{BoxFuture, Clock, Namespace, Result, Version};
-use tokio::sync::{oneshot, watch};
+use redis::aio::{PubSubSink, PubSubStream};
+use terrace_store::capability::Change;
+use terrace_store::{Namespace, Result, Version};
 
-use super::RedisStore;
+use super::Redis;
 use super::link::Link;
 use super::names;
-use crate::inbox::Inbox;
-use crate::leaving::Leaving;
+use crate::remote::{Feed, Listening};
 
-/// How long to wait before a connection is made anew, at first and at most.
-const WAITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// What a message says to a listener, if anything.
+type Read<T> = Box<dyn Fn(Bytes) -> Option<T> + Send + Sync>;
 
-/// One who listens. Its end is the end of its task.
-pub(super) struct Listening<T> {
-    inbox: Arc<Inbox<T>>,
-    leaving: Arc<Leaving>,
-    _gone: oneshot::Sender<()>,
-}
-
-impl<T> Drop for Listening<T> {
-    fn drop(&mut self) {
-        self.leaving.begin();
-    }
-}
-
-impl Changes for Listening<Change> {
-    fn next(&mut self) -> BoxFuture<'_, Option<Change>> {
-        self.inbox.next()
-    }
-}
-
-impl Subscription for Listening<Message> {
-    fn next(&mut self) -> BoxFuture<'_, Option<Message>> {
-        self.inbox.next()
-    }
-}
-
-impl RedisStore {
+impl Redis {
     /// Subscribes to a channel; what arrives is read by `read`, and left out where that says nothing.
     pub(super) async fn listen<T: Clone + Send + Sync + 'static>(
         &self,
@@ -59,126 +30,62 @@ impl RedisStore {
         lagged: T,
     ) -> Result<Listening<T>> {
         self.ready("subscribe").await?;
-        let messages = self.link.listen(channel).await?;
-        let inbox = Arc::new(Inbox::default());
-        let (gone, left) = oneshot::channel();
-        let leaving = Arc::clone(&self.leaving);
-        let task = Task {
-            leaving: Arc::clone(&leaving),
-            link: Arc::clone(&self.link),
-            channel: channel.to_vec(),
-            inbox: Arc::clone(&inbox),
-            read: Box::new(read),
-            lagged,
-            clock: Arc::clone(&self.clock),
-            ending: self.ending.subscribe(),
-            left,
-        };
-        self.listeners.spawn("redis listener", task.run(messages));
-        // A close that came meanwhile has seen this task, or does not wait for it.
-        if self.check_open("subscribe").is_err() {
-            inbox.close();
-        }
-        Ok(Listening { inbox, leaving, _gone: gone })
+        let (link, read) = (Arc::clone(&self.link), Box::new(read));
+        let feed = Channel { link, channel: channel.to_vec(), connection: None, read, lagged };
+        self.life.listen("redis listener", feed).await
     }
 }
 
-struct Task<T> {
-    leaving: Arc<Leaving>,
+/// A channel of the server, and the connection that listens to it.
+struct Channel<T> {
     link: Arc<Link>,
     channel: Vec<u8>,
-    inbox: Arc<Inbox<T>>,
-    read: Box<dyn Fn(Bytes) -> Option<T> + Send + Sync>,
+    connection: Option<(PubSubSink, PubSubStream)>,
+    read: Read<T>,
     lagged: T,
-    clock: Arc<dyn Clock>,
-    ending: watch::Receiver<bool>,
-    left: oneshot::Receiver<()>,
 }
 
-/// Why a task stops to read.
-enum Stop {
-    /// The store ends.
-    Ending,
-    /// Nobody listens any more.
-    Left,
-    /// The connection broke.
-    Broken,
+impl<T> Channel<T> {
+    fn take(&self, message: &redis::Msg) -> Option<T> {
+        (self.read)(Bytes::from(message.get_payload::<Vec<u8>>().ok()?))
+    }
 }
 
-impl<T: Clone + Send + Sync + 'static> Task<T> {
-    async fn run(mut self, messages: PubSub) {
-        let mut next = Some(messages);
-        while let Some(messages) = next.take() {
-            let (mut sink, mut stream) = messages.split();
-            match self.forward(&mut stream).await {
-                Stop::Left => {
-                    // A server that hangs must not let those who publish wait for this.
-                    let unsubscribe = sink.unsubscribe(&self.channel[..]);
-                    let _ = tokio::time::timeout(WAITS.1, unsubscribe).await;
-                    return self.leaving.end();
-                }
-                Stop::Ending => {
-                    self.drain(&mut sink, &mut stream).await;
-                    break;
-                }
-                Stop::Broken => {
-                    self.inbox.push(self.lagged.clone(), self.lagged.clone());
-                    next = self.connect_again().await;
-                }
-            }
-        }
-        self.inbox.close();
+impl<T: Clone + Send + Sync + 'static> Feed for Channel<T> {
+    type Item = T;
+
+    fn lagged(&self) -> T {
+        self.lagged.clone()
     }
 
-    async fn forward(&mut self, stream: &mut PubSubStream) -> Stop {
-        loop {
-            if *self.ending.borrow() {
-                return Stop::Ending;
-            }
-            let message = tokio::select! {
-                _ = self.ending.changed() => continue,
-                _ = &mut self.left => return Stop::Left,
-                message = next(stream) => message,
-            };
-            let Some(message) = message else { return Stop::Broken };
-            self.take(message);
-        }
+    async fn connect(&mut self) -> Result<bool> {
+        self.connection = None;
+        self.connection = Some(self.link.listen(&self.channel).await?.split());
+        Ok(false)
     }
 
-    fn take(&self, message: redis::Msg) {
-        let Ok(payload) = message.get_payload::<Vec<u8>>() else { return };
-        if let Some(item) = (self.read)(Bytes::from(payload)) {
-            self.inbox.push(item, self.lagged.clone());
-        }
+    async fn next(&mut self) -> Option<Vec<T>> {
+        let (_, stream) = self.connection.as_mut()?;
+        let message = next(stream).await?;
+        Some(self.take(&message).into_iter().collect())
     }
 
     /// Reads what the server sent before it confirmed that it will send no more.
-    async fn drain(&self, sink: &mut PubSubSink, stream: &mut PubSubStream) {
+    async fn drain(&mut self) -> Vec<T> {
+        let mut items = Vec::new();
+        let Some((mut sink, mut stream)) = self.connection.take() else { return items };
         if sink.unsubscribe(&self.channel[..]).await.is_err() {
-            return;
+            return items;
         }
-        while let Some(Some(message)) = at_once(stream).await {
-            self.take(message);
+        while let Some(Some(message)) = at_once(&mut stream).await {
+            items.extend(self.take(&message));
         }
+        items
     }
 
-    async fn connect_again(&mut self) -> Option<PubSub> {
-        let mut wait = WAITS.0;
-        loop {
-            tokio::select! {
-                _ = self.ending.changed() => return None,
-                _ = &mut self.left => {
-                    self.leaving.end();
-                    return None;
-                }
-                () = self.clock.sleep(wait) => {}
-            }
-            if let Ok(messages) = self.link.listen(&self.channel).await {
-                // What was published between the break and now is lost.
-                self.inbox.push(self.lagged.clone(), self.lagged.clone());
-                return Some(messages);
-            }
-            wait = (wait * 2).min(WAITS.1);
+    async fn leave(&mut self) {
+        if let Some((sink, _)) = &mut self.connection {
+            let _ = sink.unsubscribe(&self.channel[..]).await;
         }
     }
 }

@@ -30,46 +30,37 @@ mod sweep;
 mod write;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use terrace_store::capability::{
-    Batch, Iterate, Lock, Outcome, Paths, Publish, Snapshot, Transact, Watch, Write,
-};
-use terrace_store::spawn::Tasks;
-use terrace_store::store::FLOOR_RETENTION;
+use terrace_store::capability::{Cursor, List, Outcome, Page, Publish, Watch, Write};
 use terrace_store::{
-    BoxFuture, Capabilities, Clock, DeleteOptions, Deleted, Durability, Entry, Error, ErrorKind, Health, Key,
-    PutOptions, Result, Spawn, Store, Swept, Version, Versions, Written,
+    Clock, Durability, Entry, Error, ErrorKind, Key, Namespace, Result, Spawn, Swept, Version,
 };
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::OnceCell;
 
 pub use config::RedisConfig;
 use link::{Intent, Link};
 use names::Names;
 use script::Call;
 
+use crate::remote::{Life, Remote, RemoteStore};
+
 /// Its scheme.
 const NAME: &str = "redis";
 /// The format of what lies in the server.
 const FORMAT: &str = "1";
-/// How long those who listen may take to end at a close.
-const GRACE: Duration = Duration::from_secs(2);
 
-/// A store in a Redis server.
-pub struct RedisStore {
+/// A store in a Redis server. See the [module's documentation](self).
+///
+/// It grants no leases: one in a server that may fail over is good for efficiency only, and judged by its clock.
+pub type RedisStore = RemoteStore<Redis>;
+
+/// What such a store does in its server.
+pub struct Redis {
     link: Arc<Link>,
     names: Names,
     config: RedisConfig,
-    clock: Arc<dyn Clock>,
-    /// Wall time less monotonic time when the store was opened, in milliseconds.
-    origin_ms: u64,
+    life: Life,
     ready: OnceCell<()>,
-    closed: AtomicBool,
-    /// Ends those who listen.
-    ending: watch::Sender<bool>,
-    listeners: Tasks,
-    leaving: Arc<crate::leaving::Leaving>,
 }
 
 impl RedisStore {
@@ -80,31 +71,21 @@ impl RedisStore {
     /// `Config` for a URL or option that makes no sense, or outside of a tokio runtime.
     pub fn open(config: RedisConfig, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Self> {
         config.check()?;
-        Ok(Self {
+        Ok(Self::over(Redis {
             link: Arc::new(Link::open(&config)?),
             names: Names::new(&config.prefix),
-            origin_ms: clock.wall_ms().saturating_sub(clock.now_ms()),
             config,
-            clock,
+            life: Life::begin(NAME, clock, spawn),
             ready: OnceCell::new(),
-            closed: AtomicBool::new(false),
-            ending: watch::Sender::new(false),
-            listeners: Tasks::new(spawn),
-            leaving: Arc::default(),
-        })
+        }))
     }
+}
 
+impl Redis {
     /// Makes sure that the store may be used: it is open, the server is there, and is what is asked for.
     async fn ready(&self, operation: &'static str) -> Result<()> {
-        self.check_open(operation)?;
+        self.life.check_open(operation)?;
         self.ready.get_or_try_init(|| self.check_server()).await.copied()
-    }
-
-    fn check_open(&self, operation: &'static str) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Closed, operation).with("store", NAME));
-        }
-        Ok(())
     }
 
     async fn check_server(&self) -> Result<()> {
@@ -160,149 +141,88 @@ impl RedisStore {
     fn call(&self) -> Call {
         let mut call = Call::default();
         self.names.fixed.iter().for_each(|key| call.key(key.clone()));
-        call.argument(names::digits(self.clock.wall_ms()));
-        call.argument(names::digits(self.floor_deadline()));
+        call.argument(names::digits(self.life.wall_ms()));
+        call.argument(names::digits(self.life.floor_deadline()));
         call.argument(self.names.changes.clone());
         call
     }
-
-    /// The time before which floors may be forgotten. It runs no faster than monotonic time while the store is
-    /// open, so a wall clock that jumps ahead forgets nothing too early.
-    fn floor_now(&self) -> u64 {
-        self.clock.wall_ms().min(self.origin_ms + self.clock.now_ms())
-    }
-
-    /// The time from which a floor left now may be forgotten.
-    fn floor_deadline(&self) -> u64 {
-        let now = self.clock.wall_ms().max(self.origin_ms + self.clock.now_ms());
-        now.saturating_add(u64::try_from(FLOOR_RETENTION.as_millis()).unwrap_or(u64::MAX))
-    }
 }
 
-/// What became of the one write that was asked for.
-fn only(outcomes: Vec<Outcome>) -> Result<Outcome> {
-    outcomes.into_iter().next().ok_or_else(|| names::corrupt("a script that says nothing"))
-}
+impl Remote for Redis {
+    const NAME: &'static str = NAME;
 
-#[deny(clippy::missing_trait_methods)]
-impl Store for RedisStore {
-    fn name(&self) -> &str {
-        NAME
+    fn durability(&self) -> Durability {
+        self.config.durability
     }
 
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            versions: Versions::Assigned,
-            durability: self.config.durability,
-            persistent: true,
-            atomic_batches: true,
-            in_place: false,
-        }
+    fn check_open(&self, operation: &'static str) -> Result<()> {
+        self.life.check_open(operation)
     }
 
-    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>>> {
-        Box::pin(self.read(key))
+    async fn get(&self, key: &Key) -> Result<Option<Entry>> {
+        self.read(key).await
     }
 
-    fn put<'a>(&'a self, key: &'a Key, entry: Entry, options: PutOptions) -> BoxFuture<'a, Result<Written>> {
-        Box::pin(async move {
-            let outcomes = self.write("put", &[Write::Put(key.clone(), entry, options)], &[]).await?;
-            match only(outcomes)? {
-                Outcome::Put(written) => Ok(written),
-                Outcome::Delete(_) => Err(names::corrupt("a script that takes a put for a delete")),
-            }
-        })
+    async fn exists(&self, key: &Key) -> Result<bool> {
+        self.is_there(key).await
     }
 
-    fn delete<'a>(&'a self, key: &'a Key, options: DeleteOptions) -> BoxFuture<'a, Result<Deleted>> {
-        Box::pin(async move {
-            let outcomes = self.write("delete", &[Write::Delete(key.clone(), options)], &[]).await?;
-            match only(outcomes)? {
-                Outcome::Delete(deleted) => Ok(deleted),
-                Outcome::Put(_) => Err(names::corrupt("a script that takes a delete for a put")),
-            }
-        })
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
+        self.read_many(keys).await
     }
 
-    fn exists<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(self.is_there(key))
+    async fn apply(&self, operation: &'static str, writes: &[Write]) -> Result<Vec<Outcome>> {
+        self.write(operation, writes, &[]).await
     }
 
-    fn reserve(&self) -> BoxFuture<'_, Result<Version>> {
-        Box::pin(async move {
-            self.ready("reserve").await?;
-            let drawn: Vec<u8> =
-                self.call().run(&self.link, Intent::Read("reserve"), &script::RESERVE).await?;
-            names::version(&drawn)
-        })
+    async fn commit(&self, writes: &[Write], unchanged: &[(Key, Option<Version>)]) -> Result<()> {
+        self.write("commit", writes, unchanged).await.map(drop)
     }
 
-    /// Nothing is deferred: each write was acknowledged by the server.
-    fn commit(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(std::future::ready(self.check_open("commit")))
+    async fn clear(&self, namespace: Option<&Namespace>) -> Result<u64> {
+        self.clear_all(namespace).await
     }
 
-    fn flush(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(self.sync())
+    async fn list(&self, list: &List, cursor: Option<&Cursor>) -> Result<Page> {
+        self.page(list, cursor).await
     }
 
-    fn sweep(&self, limit: usize) -> BoxFuture<'_, Result<Swept>> {
-        Box::pin(self.sweep_once(limit))
+    async fn amount(&self, namespace: &Namespace) -> Result<(u64, u64)> {
+        self.amounts(namespace).await
     }
 
-    fn health(&self) -> BoxFuture<'_, Health> {
-        Box::pin(async move {
-            let answer = match self.ready("health").await {
-                Ok(()) => {
-                    self.link.run::<String>(Intent::Read("health"), &redis::cmd("PING")).await.map(drop)
-                }
-                Err(error) => Err(error),
-            };
-            answer.map_or_else(|error| Health::Down(error.to_string()), |()| Health::Up)
-        })
+    async fn namespaces(&self) -> Result<Vec<Namespace>> {
+        self.spaces().await
     }
 
-    fn close(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async move {
-            if !self.closed.swap(true, Ordering::AcqRel) {
-                let _ = self.ending.send(true);
-                self.listeners.close(&*self.clock, GRACE).await;
-            }
-            Ok(())
-        })
+    async fn reserve(&self) -> Result<Version> {
+        self.ready("reserve").await?;
+        let drawn: Vec<u8> = self.call().run(&self.link, Intent::Read("reserve"), &script::RESERVE).await?;
+        names::version(&drawn)
     }
 
-    fn as_batch(&self) -> Option<&dyn Batch> {
-        Some(self)
+    async fn flush(&self) -> Result<()> {
+        self.sync().await
     }
 
-    fn as_iterate(&self) -> Option<&dyn Iterate> {
-        Some(self)
+    async fn sweep(&self, limit: usize) -> Result<Swept> {
+        self.sweep_once(limit).await
     }
 
-    fn as_transact(&self) -> Option<&dyn Transact> {
-        Some(self)
+    async fn ping(&self) -> Result<()> {
+        self.ready("health").await?;
+        self.link.run::<String>(Intent::Read("health"), &redis::cmd("PING")).await.map(drop)
     }
 
-    /// A server has no view of an earlier time.
-    fn as_snapshot(&self) -> Option<&dyn Snapshot> {
-        None
+    async fn close(&self) {
+        self.life.end().await;
     }
 
     fn as_watch(&self) -> Option<&dyn Watch> {
         Some(self)
     }
 
-    /// A lease in a server that may fail over is good for efficiency only, and judged by its clock, not ours.
-    fn as_lock(&self) -> Option<&dyn Lock> {
-        None
-    }
-
     fn as_publish(&self) -> Option<&dyn Publish> {
         Some(self)
-    }
-
-    fn as_paths(&self) -> Option<&dyn Paths> {
-        None
     }
 }

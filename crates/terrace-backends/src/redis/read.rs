@@ -6,7 +6,7 @@ use terrace_store::{Entry, Key, Result, Version};
 
 use super::link::Intent;
 use super::names::{self, HEADER, Header};
-use super::{RedisStore, names::digits};
+use super::{Redis, names::digits};
 use crate::record::{self, Record};
 
 /// What clears left for the namespaces of some keys.
@@ -20,7 +20,7 @@ impl Floors {
     }
 }
 
-impl RedisStore {
+impl Redis {
     pub(super) async fn read(&self, key: &Key) -> Result<Option<Entry>> {
         self.ready("get").await?;
         let mut commands = redis::pipe();
@@ -111,7 +111,7 @@ impl RedisStore {
             return Ok(None);
         }
         let header = Header::parse(record)?;
-        let counts = header.is_live(self.clock.wall_ms()) && !floors.bury(key, header.version);
+        let counts = header.is_live(self.life.wall_ms()) && !floors.bury(key, header.version);
         Ok(counts.then_some(header))
     }
 

@@ -2,7 +2,7 @@
 
 use terrace_store::{Result, Swept};
 
-use super::RedisStore;
+use super::Redis;
 use super::link::Intent;
 use super::names::{digits, split};
 use super::script::SWEEP;
@@ -24,7 +24,7 @@ struct Candidates {
     more: bool,
 }
 
-impl RedisStore {
+impl Redis {
     pub(super) async fn sweep_once(&self, limit: usize) -> Result<Swept> {
         self.ready("sweep").await?;
         let mut swept = Swept::default();
@@ -43,7 +43,7 @@ impl RedisStore {
 
     async fn remove(&self, candidates: &Candidates, limit: usize) -> Result<(u64, u64, bool)> {
         let mut call = self.call();
-        call.argument(digits(self.floor_now()));
+        call.argument(digits(self.life.floor_now()));
         for count in [limit, candidates.entries.len(), candidates.tombs.len(), candidates.buried.len()] {
             call.argument(count.to_string());
         }
@@ -72,7 +72,7 @@ impl RedisStore {
     async fn candidates(&self, limit: usize) -> Result<Candidates> {
         let most = limit.saturating_add(SPARE);
         let mut ask = redis::pipe();
-        for (set, by) in [(self.names.ends(), self.clock.wall_ms()), (self.names.graves(), self.floor_now())]
+        for (set, by) in [(self.names.ends(), self.life.wall_ms()), (self.names.graves(), self.life.floor_now())]
         {
             let command = ask.cmd("ZRANGEBYSCORE").arg(set).arg("-inf").arg(by);
             command.arg("LIMIT").arg(0).arg(most);

@@ -6,10 +6,11 @@ use terrace_store::{Condition, Deleted, Error, ErrorKind, Key, Namespace, Result
 use super::link::Intent;
 use super::names::{self, digits};
 use super::script::{APPLY, CLEAR, Call, RESERVE};
-use super::{RedisStore, read};
+use super::{Redis, read};
 use crate::record;
+use crate::remote::validate;
 
-impl RedisStore {
+impl Redis {
     /// Applies writes, if these keys still have the versions they were read with.
     ///
     /// # Errors
@@ -20,12 +21,7 @@ impl RedisStore {
         writes: &[Write],
         unchanged: &[(Key, Option<Version>)],
     ) -> Result<Vec<Outcome>> {
-        for write in writes {
-            match write {
-                Write::Put(_, entry, options) => options.validate(entry)?,
-                Write::Delete(_, options) => options.validate()?,
-            }
-        }
+        validate(writes)?;
         self.ready(operation).await?;
         let mut call = self.call();
         call.argument(unchanged.len().to_string());

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use terrace_store::{Error, ErrorKind, Result};
 use tokio::runtime::Handle;
 
 /// Polls a future with the runtime at hand that its timers and connections belong to.
@@ -23,4 +24,15 @@ impl<F: Future> Future for InRuntime<F> {
         let _here = runtime.enter();
         future.as_mut().poll(context)
     }
+}
+
+/// The runtime that a store of this name is opened in.
+///
+/// # Errors
+/// `Config` outside of one.
+pub(crate) fn runtime(store: &'static str) -> Result<Handle> {
+    Handle::try_current().map_err(|_| {
+        let error = Error::new(ErrorKind::Config, "open").with("store", store);
+        error.because("it is opened outside of a tokio runtime; its connections need one")
+    })
 }

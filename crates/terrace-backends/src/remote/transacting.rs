@@ -5,29 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 use terrace_store::capability::{Transaction, Write};
 use terrace_store::{BoxFuture, DeleteOptions, Entry, Key, PutOptions, Result, Version};
 
-/// What such a store must be able to do.
-pub(crate) trait Remote: Send + Sync {
-    /// The live entry of a key.
-    fn fetch<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>>>;
-
-    /// Applies the writes all at once if every key still has the live version it was read with; otherwise
-    /// `Conflict`, and nothing is applied.
-    fn commit_unchanged(
-        &self,
-        writes: Vec<Write>,
-        read: Vec<(Key, Option<Version>)>,
-    ) -> BoxFuture<'_, Result<()>>;
-}
+use super::Remote;
 
 /// A transaction that remembers what it read and gathers what it writes.
-pub(crate) struct Transacting<'a, S> {
+pub(super) struct Transacting<'a, S> {
     store: &'a S,
     read: HashMap<Key, Option<Version>>,
     writes: BTreeMap<Key, Option<Entry>>,
 }
 
 impl<'a, S> Transacting<'a, S> {
-    pub(crate) fn begin(store: &'a S) -> Self {
+    pub(super) fn begin(store: &'a S) -> Self {
         Self { store, read: HashMap::new(), writes: BTreeMap::new() }
     }
 }
@@ -38,7 +26,7 @@ impl<S: Remote> Transaction for Transacting<'_, S> {
             if let Some(written) = self.writes.get(key) {
                 return Ok(written.clone());
             }
-            let entry = self.store.fetch(key).await?;
+            let entry = self.store.get(key).await?;
             // If the key was read before and has changed since, the first version stands, and the commit fails.
             self.read.entry(key.clone()).or_insert(entry.as_ref().map(|entry| entry.version));
             Ok(entry)
@@ -62,6 +50,9 @@ impl<S: Remote> Transaction for Transacting<'_, S> {
             Some(entry) => Write::Put(key, entry, PutOptions::default()),
             None => Write::Delete(key, DeleteOptions::default()),
         });
-        store.commit_unchanged(writes.collect(), read.into_iter().collect())
+        Box::pin(async move {
+            let (writes, read): (Vec<_>, Vec<_>) = (writes.collect(), read.into_iter().collect());
+            store.commit(&writes, &read).await
+        })
     }
 }
