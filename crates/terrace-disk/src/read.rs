@@ -55,7 +55,13 @@ pub(crate) type Candidate = (Slot, Arc<Segment>);
 impl Shared {
     /// Entries of the index that may be the key's, have not expired for sure, and come after the first `skip`.
     #[inline]
-    fn candidates(&self, hash: Hash, time: u64, touch: bool, skip: usize) -> [Option<Candidate>; CANDIDATES] {
+    pub(crate) fn candidates(
+        &self,
+        hash: Hash,
+        time: u64,
+        touch: bool,
+        skip: usize,
+    ) -> [Option<Candidate>; CANDIDATES] {
         let mut found = [const { None }; CANDIDATES];
         let mut room = found.iter_mut();
         let table = self.index.read(hash.shard());
@@ -96,14 +102,7 @@ impl Shared {
                         slot.most_bytes(),
                         workspace,
                         |head, body, workspace| {
-                            let Some((found, ..)) = split(&head, body) else { return Ok(None) };
-                            let version = version_of(&segment, offset, &head);
-                            let over = segment.is_over(head.expires_ms, now);
-                            if found != key
-                                || head.kind != Kind::Put
-                                || over
-                                || self.floors.bury(head.group, version)
-                            {
+                            if !self.is_live(&segment, offset, &head, body, key, now) {
                                 return Ok(None);
                             }
                             then(&segment, offset, head, body, workspace).map(Some)
@@ -132,6 +131,22 @@ impl Shared {
         }
     }
 
+    /// Whether a record that was checked is the key's entry, and everybody can see it.
+    pub(crate) fn is_live(
+        &self,
+        segment: &Segment,
+        offset: u32,
+        head: &Head,
+        body: &[u8],
+        key: &[u8],
+        now: u64,
+    ) -> bool {
+        split(head, body).is_some_and(|(found, ..)| found == key)
+            && head.kind == Kind::Put
+            && !segment.is_over(head.expires_ms, now)
+            && !self.floors.bury(head.group, version_of(segment, offset, head))
+    }
+
     /// Reads and checks the record at a place and hands head and body to the closure.
     pub(crate) fn with_record<T>(
         &self,
@@ -151,25 +166,35 @@ impl Shared {
         }
         let mut bytes = std::mem::take(&mut workspace.record);
         bytes.clear();
-        let outcome = self.read_record(segment, offset, most, &mut bytes).and_then(|()| {
-            let record = check(segment, offset, &bytes)?;
-            let Some(cipher) = segment.cipher.as_ref().filter(|_| record.head.is_sealed()) else {
-                return then(record.head, record.body(), workspace);
-            };
-            let (mut head, mut body) =
-                (std::mem::take(&mut workspace.head), std::mem::take(&mut workspace.body));
-            record.clear(&mut head);
-            body.clear();
-            body.extend_from_slice(record.body());
-            let opened = unseal(&**cipher, segment.at(offset), &head, &mut body);
-            let outcome = match opened {
-                Ok(()) => then(record.head, &body, workspace),
-                Err(what) => Err(Error::Corrupt { segment: segment.id, offset: offset.into(), what }),
-            };
-            (workspace.head, workspace.body) = (head, body);
-            outcome
-        });
+        let outcome = self
+            .read_record(segment, offset, most, &mut bytes)
+            .and_then(|()| self.with_bytes(segment, offset, &bytes, workspace, then));
         workspace.record = bytes;
+        outcome
+    }
+
+    /// Checks the record at the beginning of bytes that were read at a place, and hands head and body to the closure.
+    pub(crate) fn with_bytes<T>(
+        &self,
+        segment: &Segment,
+        offset: u32,
+        bytes: &[u8],
+        workspace: &mut Workspace,
+        then: impl FnOnce(Head, &[u8], &mut Workspace) -> Result<T>,
+    ) -> Result<T> {
+        let record = check(segment, offset, bytes)?;
+        let Some(cipher) = segment.cipher.as_ref().filter(|_| record.head.is_sealed()) else {
+            return then(record.head, record.body(), workspace);
+        };
+        let (mut head, mut body) = (std::mem::take(&mut workspace.head), std::mem::take(&mut workspace.body));
+        record.clear(&mut head);
+        body.clear();
+        body.extend_from_slice(record.body());
+        let outcome = match unseal(&**cipher, segment.at(offset), &head, &mut body) {
+            Ok(()) => then(record.head, &body, workspace),
+            Err(what) => Err(Error::Corrupt { segment: segment.id, offset: offset.into(), what }),
+        };
+        (workspace.head, workspace.body) = (head, body);
         outcome
     }
 
@@ -230,6 +255,21 @@ impl Shared {
             Some(coded) => self.codecs.decode(coded, stored, &mut workspace.coder, out)?,
         }
         Ok(())
+    }
+
+    /// The entry of a record that was split.
+    pub(crate) fn entry(
+        &self,
+        found: Found,
+        head: &Head,
+        meta: &[u8],
+        stored: &[u8],
+        workspace: &mut Workspace,
+    ) -> Result<Entry, &'static str> {
+        let mut bytes = Vec::with_capacity(found.meta_len + found.value_len);
+        bytes.extend_from_slice(meta);
+        self.decode(head, stored, workspace, &mut bytes)?;
+        Ok(entry_of(found, bytes))
     }
 
     /// Counts damage that was come across.

@@ -2,7 +2,10 @@
 //! disk, time to open again, time at rest.
 //!
 //! `cargo run --release -p terrace-disk --example disk_cost [ENTRIES]`, or for opening only
-//! `cargo run --release -p terrace-disk --example disk_cost reopen [ENTRIES]`
+//! `cargo run --release -p terrace-disk --example disk_cost reopen [ENTRIES]`, or for the ways of reading
+//! `cargo run --release -p terrace-disk --features io_uring --example disk_cost reads [MIB]`
+
+mod reads;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -213,8 +216,11 @@ fn reopen(entries: u64) {
 }
 
 fn main() {
-    if std::env::args().nth(1).as_deref() == Some("reopen") {
-        return reopen(std::env::args().nth(2).and_then(|n| n.parse().ok()).unwrap_or(1_000_000));
+    let number = std::env::args().nth(2).and_then(|n| n.parse().ok());
+    match std::env::args().nth(1).as_deref() {
+        Some("reopen") => return reopen(number.unwrap_or(1_000_000)),
+        Some("reads") => return reads::reads(number.unwrap_or(256) << 20),
+        _ => {}
     }
     let entries = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(250_000);
     case("1 KiB, incompressible, none", 1024, random, Compression::None, entries);
