@@ -365,7 +365,7 @@ impl Disk {
             entries: total.count,
             bytes: total.bytes,
             stored_bytes: total.stored,
-            file_bytes: shared.used_bytes(&writer).0,
+            file_bytes: shared.file_bytes(&writer),
             retired_segments: writer.doomed.len() as u64,
             low: writer.low,
             ..Stats::default()

@@ -37,6 +37,7 @@ mod scan;
 mod segment;
 mod shared;
 mod snapshot;
+mod sorted;
 mod stats;
 mod sweep;
 mod tally;

@@ -83,7 +83,9 @@ fn compare(len: usize, entries: u64) {
                     } else {
                         together(&disk, &keys);
                     }
-                    taken.time(number, || if at == 0 { one_by_one(&disk, &keys) } else { together(&disk, &keys) });
+                    taken.time(number, || {
+                        if at == 0 { one_by_one(&disk, &keys) } else { together(&disk, &keys) }
+                    });
                 }
             }
         }

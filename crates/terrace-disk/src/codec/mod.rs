@@ -72,6 +72,12 @@ impl Codecs {
         dictionaries.current = dictionaries.current.max(id);
     }
 
+    /// The bytes that the files of all dictionaries take.
+    pub(crate) fn dictionary_bytes(&self) -> u64 {
+        let dictionaries = self.dictionaries.read();
+        dictionaries.all.values().map(|dictionary| training::file_len(dictionary)).sum()
+    }
+
     pub(crate) fn dictionary_ids(&self) -> Vec<u32> {
         self.dictionaries.read().all.keys().copied().collect()
     }

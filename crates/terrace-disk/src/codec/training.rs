@@ -179,6 +179,12 @@ impl Shared {
     }
 }
 
+/// The length of a dictionary's file.
+pub(crate) fn file_len(dictionary: &Dictionary) -> u64 {
+    // Mark, store, number, checksum.
+    (MAGIC.len() + 8 + 4 + dictionary.as_bytes().len() + 4) as u64
+}
+
 /// The name of a dictionary's file.
 pub(crate) fn dictionary_name(id: u32) -> String {
     format!("dict-{id:08}")

@@ -35,7 +35,7 @@ fn ringed() -> Option<(tempfile::TempDir, Arc<dyn Io>)> {
 
 fn value(n: usize) -> Vec<u8> {
     let len = [0, 1, 100, 1000, 5000, 40_000][n % 6];
-    (0..len).map(|at| if n % 4 == 0 { (at * n) as u8 } else { b'a' + (at % 7) as u8 }).collect()
+    (0..len).map(|at| if n.is_multiple_of(4) { (at * n) as u8 } else { b'a' + (at % 7) as u8 }).collect()
 }
 
 /// Entries of every kind, most of them overwritten, some deleted or over; the last are not in a file yet.
