@@ -5,18 +5,18 @@
 //! instead of a cursor, because readers and the writer share the files. Nothing here is atomic: what a crash
 //! leaves behind is described in `docs/recovery.md`, and the engine asks for nothing more.
 
+#[cfg(all(feature = "io_uring", target_os = "linux"))]
+mod io_uring;
 mod os;
 pub mod sim;
-#[cfg(all(feature = "io_uring", target_os = "linux"))]
-mod uring;
 
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-pub use os::OsIo;
 #[cfg(all(feature = "io_uring", target_os = "linux"))]
-pub use uring::UringIo;
+pub use self::io_uring::UringIo;
+pub use os::OsIo;
 
 /// A folder of files.
 pub trait Io: Send + Sync {

@@ -73,6 +73,7 @@ fn data_of_a_newer_release_is_not_touched() {
     fails(&["serve", "--port", "0", "--http-port", "0", "--dir", dir], 7, &[dir, "later release"]);
 }
 
+#[cfg(feature = "fjall")]
 #[test]
 fn data_that_a_newer_release_has_written_with_fjall_is_not_touched() {
     let (_outer, data) = folder();

@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use io_uring::{IoUring, Probe, opcode, types};
+use ::io_uring::{IoUring, Probe, opcode, types};
 use parking_lot::Mutex;
 
 use super::{File, Io, OsIo, Span, read_one};
