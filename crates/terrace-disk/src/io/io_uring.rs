@@ -1,7 +1,7 @@
 //! The operating system's files, read many at a time by io_uring.
 //!
 //! Decision: only reads of many places go through a ring. One system call hands over up to [`DEPTH`] of them, and a
-//! device works on all at once; a single read is one system call either way, and costs more by the ring than by itself
+//! device works on all at once; a single read is one system call either way, and stays a positioned one
 //! (`docs/decisions/0018-io-uring.md`). The kernel reads into buffers that belong to the ring: whoever asked may be
 //! gone by the time it writes to them, the ring is not. Waiting is the kernel's: nothing spins, and a ring that nobody
 //! uses costs nothing but its memory.

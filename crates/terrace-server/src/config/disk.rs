@@ -57,10 +57,6 @@ pub enum Reads {
     Positioned,
     /// From a mapping: faster, but an error of the device ends the process.
     Mapped,
-    /// By system calls, and many keys in one go by io_uring.
-    Ring,
-    /// As `Ring` where that is possible, else as `Positioned`.
-    Auto,
 }
 
 impl Reads {
@@ -68,8 +64,6 @@ impl Reads {
         match self {
             Self::Positioned => "positioned",
             Self::Mapped => "mapped",
-            Self::Ring => "ring",
-            Self::Auto => "auto",
         }
     }
 }
