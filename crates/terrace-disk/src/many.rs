@@ -58,8 +58,8 @@ impl Shared {
     fn find_many(&self, keys: &[&[u8]], now: u64) -> Vec<Wanted> {
         let mut wanted = Vec::with_capacity(keys.len());
         for (number, key) in keys.iter().enumerate() {
-            let [first, _] = self.candidates(self.index.hash(key), now, self.ringed, 0);
-            match first {
+            let candidates = self.candidates(self.index.hash(key), now, self.ringed, 0);
+            match candidates.into_iter().flatten().next() {
                 Some((slot, segment)) => wanted.push(Wanted { number, slot, segment }),
                 None => self.counters.read(false),
             }

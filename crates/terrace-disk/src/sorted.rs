@@ -80,6 +80,11 @@ impl Shared {
         matches!(self.config.mode, Mode::Store { .. })
     }
 
+    /// Whether the order of this segment is of any use here.
+    pub(crate) fn keeps_order_of(&self, id: u64) -> bool {
+        self.keeps_orders() && self.segments.read().by_id(id).is_some()
+    }
+
     fn of(&self, segment: &Segment) -> Of {
         Of { store: self.mark.store, segment: segment.id, base: segment.base, len: segment.len() }
     }

@@ -308,7 +308,7 @@ impl Recovery<'_> {
             let known = name == "LOCK" || name == MARK_NAME || name == SPARE;
             let known = known || id_of(name, "", ".seg").is_some() || snapshot_number(name).is_some();
             let order = order_number(name);
-            let orphaned = order.is_some_and(|id| shared.segments.read().by_id(id).is_none());
+            let orphaned = order.is_some_and(|id| !shared.keeps_order_of(id));
             if is_temporary(name) || orphaned {
                 let _ = shared.io.remove(name);
             } else if order.is_some() {
