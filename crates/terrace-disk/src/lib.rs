@@ -14,6 +14,7 @@ mod disk;
 mod error;
 mod evict;
 mod evicted;
+mod fetch;
 mod floors;
 mod header;
 mod horizon;
