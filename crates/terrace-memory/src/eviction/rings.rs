@@ -9,7 +9,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::queue::Weights;
-use crate::slab::cover;
+use crate::slab::{NIL, cover};
 
 /// Slots to a block; a ring grows and shrinks by blocks.
 const BLOCK: usize = 256;
@@ -21,8 +21,10 @@ const LITTER: usize = 64;
 type Block = Box<[u32; BLOCK]>;
 
 /// Slots in order. Places are counted from the first that was ever entered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ring {
+    /// The slot at the tail; [`NIL`] if there is none. It is asked for several times for each that is taken out.
+    first: u32,
     /// The block of the tail first.
     blocks: VecDeque<Block>,
     tail: usize,
@@ -33,13 +35,16 @@ struct Ring {
     weight: u64,
 }
 
+impl Default for Ring {
+    fn default() -> Self {
+        Ring { first: NIL, blocks: VecDeque::new(), tail: 0, end: 0, len: 0, weight: 0 }
+    }
+}
+
 impl Ring {
     #[inline]
     fn first(&self) -> Option<u32> {
-        if self.tail == self.end {
-            return None;
-        }
-        self.blocks.front().map(|block| block[self.tail % BLOCK])
+        (self.first != NIL).then_some(self.first)
     }
 
     /// The slot so many places before the tail.
@@ -56,6 +61,9 @@ impl Ring {
     fn push(&mut self, slot: u32, spare: &mut Vec<Block>) {
         if self.end.is_multiple_of(BLOCK) {
             self.add_block(spare);
+        }
+        if self.tail == self.end {
+            self.first = slot;
         }
         if let Some(block) = self.blocks.back_mut() {
             block[self.end % BLOCK] = slot;
@@ -75,6 +83,10 @@ impl Ring {
         if self.tail.is_multiple_of(BLOCK) {
             self.drop_block(spare);
         }
+        self.first = match self.blocks.front() {
+            Some(block) if self.tail != self.end => block[self.tail % BLOCK],
+            _ => NIL,
+        };
     }
 
     #[cold]
@@ -230,7 +242,7 @@ impl Rings {
             let extra = uncounted.filter(|(of, _)| *of == index).map(|(_, slot)| slot);
             let last = extra.and_then(|extra| slots.iter().rposition(|slot| *slot == extra));
             let ring = &mut self.rings[index];
-            (ring.blocks, ring.tail, ring.end) = (VecDeque::new(), 0, 0);
+            (ring.first, ring.blocks, ring.tail, ring.end) = (NIL, VecDeque::new(), 0, 0);
             for (at, slot) in slots.into_iter().enumerate() {
                 let place = &mut self.places[slot as usize];
                 if place.stale(index) > 0 {

@@ -99,6 +99,8 @@ impl Policy for Adaptive {
 
     fn set_capacity(&mut self, setup: Setup) {
         self.shared.set_total(setup.total);
+        // Heavier entries may have more ghosts.
+        self.ghosts.look_again();
     }
 
     fn insert<M: Marks>(&mut self, slot: u32, hash: u64, weight: u32, marks: &M) {
@@ -118,7 +120,10 @@ impl Policy for Adaptive {
 
     fn victim<M: Marks>(&mut self, marks: &M) -> Option<u32> {
         let rules = self.rules();
-        self.ghosts.fit(self.queues.total_len(), self.most_ghost_bytes());
+        let entries = self.queues.total_len();
+        if self.ghosts.is_for_others(entries) {
+            self.fit_ghosts(entries);
+        }
         structure::victim(&mut Live { shard: self, marks }, rules)
     }
 
@@ -177,10 +182,11 @@ impl Adaptive {
         rules::at(self.shared.chosen())
     }
 
-    fn most_ghost_bytes(&self) -> usize {
-        let weight = self.queues.total_weight().max(self.queues.total_len() as u64 * LEAST_ENTRY);
+    #[cold]
+    fn fit_ghosts(&mut self, entries: usize) {
+        let weight = self.queues.total_weight().max(entries as u64 * LEAST_ENTRY);
         let both = ((weight / PART) as usize).max(LEAST_BYTES / self.shards);
-        both - LEARNING_BYTES / self.shards
+        self.ghosts.fit(entries, both - LEARNING_BYTES / self.shards);
     }
 
     /// Frequencies halve once in ten uses per entry: one entry's for every ten uses, in turn.
