@@ -178,6 +178,14 @@ pub struct Upserted<'a, K, V> {
     pub evicted: Evictions<'a, K, V>,
 }
 
+impl<K, V> Inserted<'_, K, V> {
+    /// Of a call that has done nothing yet.
+    #[inline]
+    pub(crate) fn nothing() -> Self {
+        Inserted { stored: false, replaced: None, evicted: Evictions::default() }
+    }
+}
+
 /// What [`Memory::get_or_insert_with`](crate::Memory::get_or_insert_with) did.
 #[derive(Debug)]
 #[must_use = "entries that were evicted come back here and nowhere else"]

@@ -52,7 +52,7 @@ impl<K, V, P: Policy> Locked<'_, K, V, P> {
             self.state.wheel.disarm(number);
         }
         let weight = self.core.slab.weight(number);
-        self.core.depart(&mut self.state.space, number, weight);
+        self.core.depart(&mut self.state.space, (number, cell), weight);
         self.state.weight -= u64::from(weight);
         self.state.len -= 1;
         weight
