@@ -191,25 +191,34 @@ impl Rings {
     /// Takes a slot out of its ring, if it stands in one, and returns that ring and the entry's weight.
     #[inline]
     pub(super) fn unlink(&mut self, slot: u32) -> Option<(usize, u32)> {
-        let index = self.ring_of(slot)?;
+        let place = self.places.get_mut(slot as usize)?;
+        let index = place.ring()?;
+        place.leave();
         let weight = self.weights.of(slot);
-        self.places[slot as usize].leave();
         let ring = self.rings.get_mut(index)?;
         ring.len -= 1;
         ring.weight -= u64::from(weight);
         // The tail is never stale.
-        if ring.first() == Some(slot) {
+        if ring.first == slot {
             ring.pop(&mut self.spare);
             if self.stale > 0 {
                 self.trim(index);
             }
-        } else if !ring.take_back(slot) {
-            self.leave_stale(index, slot);
+        } else {
+            self.leave_the_middle(index, slot);
         }
         Some((index, weight))
     }
 
+    #[cold]
+    fn leave_the_middle(&mut self, index: usize, slot: u32) {
+        if !self.rings[index].take_back(slot) {
+            self.leave_stale(index, slot);
+        }
+    }
+
     /// Drops what is stale at the tail, so that the tail is always live.
+    #[cold]
     fn trim(&mut self, index: usize) {
         let ring = &mut self.rings[index];
         while let Some(slot) = ring.first()
@@ -222,7 +231,6 @@ impl Rings {
         }
     }
 
-    #[cold]
     fn leave_stale(&mut self, index: usize, slot: u32) {
         if !self.places[slot as usize].litter(index) {
             self.rewrite(Some((index, slot)));

@@ -16,10 +16,10 @@ const TURNS: u8 = 3;
 /// Generations: the oldest that counts, the one being written, and a margin for the sweep.
 const GENERATIONS: u16 = 15;
 const WAYS: usize = 8;
-/// After so many ghosts that came in so many buckets are swept: enough to visit the whole table while a generation
-/// lasts. A generation that is over has two of them.
+/// After so many ghosts that came in so many buckets are swept: enough to visit the whole table in one and a half
+/// generations. A generation that is over has two of them.
 const SWEEP_EVERY: u8 = 32;
-const SWEEP: usize = 64;
+const SWEEP: usize = 40;
 
 /// Eight words, in lanes of sixteen bits, the youngest lowest.
 type Bucket = [u64; 2];
@@ -199,13 +199,12 @@ impl Ghosts {
                 "the two generations before the next are over"
             );
         }
-        let next = u64::from(self.generation % GENERATIONS + 1);
-        let one_later = next % u64::from(GENERATIONS) + 1;
+        let next = self.generation % GENERATIONS + 1;
+        let [next, one_later] = [next, next % GENERATIONS + 1].map(|generation| ONES * u64::from(generation));
         let end = (self.hand + SWEEP).min(self.buckets.len());
         for words in self.buckets[self.hand..end].as_flattened_mut() {
             let written = *words & (ONES * 15);
-            let kept = not_zero(written ^ (ONES * next)) & not_zero(written ^ (ONES * one_later));
-            *words &= whole(kept);
+            *words &= whole(not_zero(written ^ next) & not_zero(written ^ one_later));
         }
         self.hand = if end == self.buckets.len() { 0 } else { end };
     }

@@ -190,8 +190,16 @@ impl Adaptive {
     }
 
     /// Frequencies halve once in ten uses per entry: one entry's for every ten uses, in turn.
+    #[inline]
     fn age(&mut self, uses: u8) {
         self.aging.1 += u32::from(uses);
+        if self.aging.1 >= 10 {
+            self.age_states();
+        }
+    }
+
+    #[cold]
+    fn age_states(&mut self) {
         while self.aging.1 >= 10 {
             self.aging.1 -= 10;
             self.aging.0 = if self.aging.0 + 1 >= self.states.len() { 0 } else { self.aging.0 + 1 };
@@ -255,6 +263,7 @@ impl<M: Marks> Body for Live<'_, M> {
         self.shard.age(uses);
     }
 
+    #[inline(always)]
     fn leave(&mut self, slot: u32, ghost: bool) {
         let turn = self.shard.queues.total_weight();
         if let Some(weight) = self.shard.queues.unlink(slot)

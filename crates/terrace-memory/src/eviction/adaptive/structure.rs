@@ -154,6 +154,7 @@ enum Step {
 }
 
 /// Decides on the entry whose time in the window is up.
+#[inline(always)]
 fn step<B: Body>(body: &mut B, rules: &Rules, main_room: u64, steps: &mut Steps) -> Step {
     let Some(slot) = body.tail(WINDOW, rules.preference) else { return Step::Empty };
     let mark = body.mark(slot);
@@ -201,7 +202,18 @@ fn is_worth_more<B: Body>(body: &B, rules: &Rules, slot: u32, other: u32) -> boo
 }
 
 /// The next of main to leave; it stays at the tail.
+#[inline]
 fn main_victim<B: Body>(body: &mut B, rules: &Rules, steps: &mut Steps) -> Option<u32> {
+    let slot = body.tail(MAIN, rules.preference)?;
+    // Most of what is not used for so long is done with, and then nothing moves.
+    if body.mark(slot) == 0 && body.state(slot).lives() == 0 {
+        return Some(slot);
+    }
+    seek_main_victim(body, rules, steps)
+}
+
+#[inline(never)]
+fn seek_main_victim<B: Body>(body: &mut B, rules: &Rules, steps: &mut Steps) -> Option<u32> {
     while let Some(slot) = body.tail(MAIN, rules.preference) {
         let mark = body.mark(slot);
         let state = body.state(slot);
