@@ -73,6 +73,13 @@ impl Options {
         self
     }
 
+    /// Whether there is nothing to it but its weight.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        let ends = self.expires_at.is_some() || self.idle.is_some();
+        !ends && !self.pinned && matches!(self.priority, Priority::Normal)
+    }
+
     /// Why an entry with these options would be dead on arrival, if it would be.
     pub(crate) fn dead_on_arrival(&self, now: u64) -> Option<Cause> {
         if self.expires_at.is_some_and(|at| at <= now) {

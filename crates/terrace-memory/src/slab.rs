@@ -149,6 +149,12 @@ impl<K, V> Slab<K, V> {
         if self.unusual.load(Ordering::Relaxed) { self.own_weight(number) } else { self.usual_weight() }
     }
 
+    /// Whether this is what every entry weighs.
+    #[inline]
+    pub(crate) fn is_usual_for_all(&self, weight: u32) -> bool {
+        weight == self.usual_weight() && !self.unusual.load(Ordering::Relaxed)
+    }
+
     #[inline]
     fn usual_weight(&self) -> u32 {
         self.usual_weight.load(Ordering::Relaxed)
@@ -187,6 +193,12 @@ impl<K, V> Slab<K, V> {
             return Some(number);
         }
         self.take_fresh(space)
+    }
+
+    /// A cell that was taken is free again, never having been filled.
+    pub(crate) fn put_back(&self, space: &mut Space<K, V>, number: u32) {
+        self.cell(number).set_word(space.free);
+        space.free = number;
     }
 
     fn take_fresh(&self, space: &mut Space<K, V>) -> Option<u32> {

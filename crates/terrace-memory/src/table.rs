@@ -153,13 +153,18 @@ impl Table {
     }
 
     /// Adds a cell. There must be room.
-    #[inline]
     pub(crate) fn insert(&self, hash: u32, cell: u32) {
+        self.put_in(hash, cell);
+        self.count(1);
+    }
+
+    /// The same for a cell in whose stead another one was [taken out](Self::take_out): as many are in it as before.
+    #[inline]
+    pub(crate) fn put_in(&self, hash: u32, cell: u32) {
         let home = self.home(hash);
         if !self.groups()[home].take_in(hash, cell) {
             self.insert_beyond(home, hash, cell);
         }
-        self.count(1);
     }
 
     #[cold]
@@ -192,20 +197,25 @@ impl Table {
     }
 
     /// Takes a cell out, and tells whether it was there.
-    #[inline]
     pub(crate) fn remove(&self, hash: u32, cell: u32) -> bool {
+        let removed = self.take_out(hash, cell);
+        if removed {
+            self.count(u32::MAX);
+        }
+        removed
+    }
+
+    /// The same for a cell in whose stead another one is [put in](Self::put_in) at once.
+    #[inline]
+    pub(crate) fn take_out(&self, hash: u32, cell: u32) -> bool {
         let group = &self.groups()[self.home(hash)];
-        let removed = match group.place_of(tag(hash), cell) {
+        match group.place_of(tag(hash), cell) {
             Some(place) => {
                 group.set_tag(place, 0);
                 true
             }
             None => self.remove_beyond(hash, cell),
-        };
-        if removed {
-            self.count(u32::MAX);
         }
-        removed
     }
 
     #[cold]

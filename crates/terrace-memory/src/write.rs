@@ -8,6 +8,7 @@
 //! What a write has caused is written where the caller will find it, from the first: an insert that evicts is short, and
 //! handing that on from call to call was a tenth of it.
 
+mod exchange;
 mod put;
 mod room;
 

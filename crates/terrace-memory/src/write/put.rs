@@ -29,6 +29,11 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
             Ok(admitted) => admitted,
             Err(cause) => return self.refuse(locked, found, (new, weight), cause, done),
         };
+        if found.is_none()
+            && let Some(pairing) = self.partner(locked, &new, now)
+        {
+            return Self::exchange(locked, pairing, new, done);
+        }
         let Some(mut lent) = self.make_room(locked, &mut found, &new, now, done) else {
             return self.refuse(locked, found, (new, weight), Cause::Full, done);
         };

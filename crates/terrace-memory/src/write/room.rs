@@ -66,7 +66,7 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
 
     /// Whether a shard has far less than its part.
     #[inline]
-    fn is_starved(&self, locked: &Locked<'_, K, V, P>, weight: u64) -> bool {
+    pub(super) fn is_starved(&self, locked: &Locked<'_, K, V, P>, weight: u64) -> bool {
         self.shards.len() > 1 && locked.state.weight + weight <= self.share() / 2
     }
 
