@@ -124,7 +124,7 @@ impl Place {
         usize::from(self.0 & Self::RING).checked_sub(1)
     }
 
-    #[inline]
+    #[inline(always)]
     fn enter(&mut self, ring: usize) {
         self.0 = self.0 & !Self::RING | (ring as u8 + 1);
     }
@@ -168,18 +168,18 @@ impl Rings {
     }
 
     /// Puts a slot that stands in no ring at the head of one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push_head(&mut self, ring: usize, slot: u32, weight: u32) {
         cover(&mut self.places, slot);
         // A slot that is inserted twice without having left would be counted twice.
         if self.places[slot as usize].ring().is_some() {
-            self.unlink(slot);
+            self.unlink_again(slot);
         }
         self.weights.set(slot, weight, self.places.len());
         self.enter(ring, slot, weight);
     }
 
-    #[inline]
+    #[inline(always)]
     fn enter(&mut self, ring: usize, slot: u32, weight: u32) {
         self.places[slot as usize].enter(ring);
         let ring = &mut self.rings[ring];
@@ -189,7 +189,7 @@ impl Rings {
     }
 
     /// Takes a slot out of its ring, if it stands in one, and returns that ring and the entry's weight.
-    #[inline]
+    #[inline(always)]
     pub(super) fn unlink(&mut self, slot: u32) -> Option<(usize, u32)> {
         let place = self.places.get_mut(slot as usize)?;
         let index = place.ring()?;
@@ -208,6 +208,11 @@ impl Rings {
             self.leave_the_middle(index, slot);
         }
         Some((index, weight))
+    }
+
+    #[cold]
+    fn unlink_again(&mut self, slot: u32) {
+        self.unlink(slot);
     }
 
     #[cold]

@@ -5,7 +5,7 @@
 //! victim's place in the index is free before the newcomer looks for one, so the index cannot be full. Everything else goes
 //! the general way.
 
-use crate::entry::{Cause, Inserted};
+use crate::entry::Inserted;
 use crate::eviction::Policy;
 use crate::gone::{Evicted, Gone};
 use crate::memory::Memory;

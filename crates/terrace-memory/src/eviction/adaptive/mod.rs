@@ -163,7 +163,7 @@ impl Adaptive {
     }
 
     /// A new entry comes in.
-    #[inline]
+    #[inline(always)]
     fn enter<M: Marks>(&mut self, slot: u32, hash: u64, weight: u32, marks: &M) {
         cover(&mut self.states, slot);
         let ghost = self.ghosts.recall(hash as u32);
