@@ -40,26 +40,39 @@ where
     /// One hash, one lock, and the evictions that its weight makes necessary. Allocates when the shard grows or
     /// more than one entry is evicted.
     pub fn insert(&self, key: K, value: V, options: Options, now: u64) -> Inserted<'_, K, V> {
-        let hash = self.hash(&key);
-        self.insert_hashed(hash, key, now, |_| Decision::Put(value, options), |_| ())
+        let new = Incoming { hash: self.hash(&key), pair: Pair { key, value }, options, weight: 0 };
+        let mut done = Inserted::nothing();
+        self.store(new, now, |_| (), &mut done);
+        done
     }
 
-    /// Stores what `decide` says, and then does something else under the same lock.
+    /// Stores a value, and then does something else under the same lock.
     #[inline]
-    pub(crate) fn insert_hashed<F>(
-        &self,
-        hash: u64,
-        key: K,
+    pub(crate) fn store<'a>(
+        &'a self,
+        new: Incoming<K, V>,
         now: u64,
-        decide: F,
-        then: impl FnOnce(&mut Locked<'_, K, V, P>),
-    ) -> Inserted<'_, K, V>
-    where
-        F: FnOnce(Option<&V>) -> Decision<V>,
-    {
-        let mut done = Inserted::nothing();
-        self.write(hash, key, now, decide, then, &mut done);
-        done
+        then: impl FnOnce(&mut Locked<'a, K, V, P>),
+        done: &mut Inserted<'a, K, V>,
+    ) {
+        let (_, shard) = self.shard_of(new.hash);
+        let mut locked = shard.lock();
+        let found = {
+            let found = locked.core.locate(&locked.state.space, index_hash(new.hash), &new.pair.key);
+            found.map(|found| (found.number, found.dead(now)))
+        };
+        let found = match found {
+            Some((number, Some(cause))) => {
+                done.evicted.push(self.evict(&mut locked, number, cause));
+                locked.publish_totals();
+                None
+            }
+            found => found.map(|(number, _)| number),
+        };
+        self.put(&mut locked, found, new, now, done);
+        then(&mut locked);
+        drop(locked);
+        shard.core.reclaim_old_index();
     }
 
     /// Looks at the key's live value and does what `decide` says, with nothing in between: insert if absent,
@@ -76,7 +89,7 @@ where
     {
         let mut done = Inserted::nothing();
         let hash = self.hash(&key);
-        let outcome = self.write(hash, key, now, decide, |_| (), &mut done);
+        let outcome = self.write(hash, key, now, decide, &mut done);
         let Inserted { replaced, evicted, .. } = done;
         Upserted { outcome, replaced, evicted }
     }
@@ -88,7 +101,6 @@ where
         key: K,
         now: u64,
         decide: F,
-        then: impl FnOnce(&mut Locked<'a, K, V, P>),
         done: &mut Inserted<'a, K, V>,
     ) -> Outcome
     where
@@ -120,7 +132,6 @@ where
                 if done.stored { Outcome::Stored } else { Outcome::Refused }
             }
         };
-        then(&mut locked);
         locked.publish_totals();
         drop(locked);
         shard.core.reclaim_old_index();

@@ -57,6 +57,7 @@ impl Group {
     }
 
     /// Published last: a reader that sees the tag sees the cell.
+    #[inline(always)]
     pub(super) fn set_tag(&self, place: usize, tag: u8) {
         let (word, shift) = (&self.tags[place / 8], place % 8 * 8);
         let cleared = word.load(Ordering::Relaxed) & !(0xff << shift);
@@ -89,6 +90,7 @@ impl Group {
     }
 
     /// The place of a cell that stands here with this tag.
+    #[inline(always)]
     pub(super) fn place_of(&self, tag: u8, cell: u32) -> Option<usize> {
         let mut candidates = matching(&self.tags, tag);
         while candidates != 0 {
@@ -103,7 +105,7 @@ impl Group {
     }
 
     /// Puts a cell into an empty place, if there is one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_in(&self, hash: u32, cell: u32) -> bool {
         let place = matching(&self.tags, 0).trailing_zeros() as usize;
         let Some(at) = self.cells.get(place) else { return false };

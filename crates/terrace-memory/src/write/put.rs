@@ -53,6 +53,7 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
             return self.refuse(locked, found, (new, weight), Cause::Full, done);
         }
         locked.writers.counters.inserts.add(1);
+        locked.publish_totals();
         done.stored = true;
         self.give_back(lent - weight);
     }
@@ -81,6 +82,7 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
         if let Some(number) = found {
             done.replaced = Some(self.take_out(locked, number));
         }
+        locked.publish_totals();
         locked.writers.counters.left(cause);
         let gone = Gone::own(new.pair.key, new.pair.value);
         done.evicted.push(Evicted { gone, weight, cause });

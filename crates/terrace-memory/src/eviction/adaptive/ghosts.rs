@@ -61,8 +61,6 @@ pub(super) struct Ghost {
 #[derive(Debug, Default)]
 pub(super) struct Ghosts {
     buckets: Vec<Bucket>,
-    /// The number of entries for which it was last looked how large the table should be.
-    entries: usize,
     /// 1 to [`GENERATIONS`]; 0 marks an empty word.
     generation: u16,
     /// What may still leave before the next generation begins, in weight.
@@ -90,28 +88,15 @@ const CODES: [u16; 16] = {
 };
 
 impl Ghosts {
-    /// Whether the table was made for another number of entries.
-    #[inline]
-    pub(super) fn is_for_others(&self, entries: usize) -> bool {
-        // Small changes are no reason to look again.
-        entries.abs_diff(self.entries) > self.entries / 16
-    }
-
-    /// The size of the table is to be looked at again.
-    pub(super) fn look_again(&mut self) {
-        self.entries = 0;
-    }
-
     /// Makes the table fit a history of `TURNS` times as many entries, within `most_bytes`. What it remembered is
     /// lost if its size changes, which happens while a cache fills and nothing has left yet.
     pub(super) fn fit(&mut self, entries: usize, most_bytes: usize) {
-        self.entries = entries;
         let wanted = entries.saturating_mul(usize::from(TURNS)).saturating_mul(5) / 4;
         let buckets = wanted.min(most_bytes / 2).max(WAYS).div_ceil(WAYS);
         // Small changes of the number of entries are no reason to forget.
         let present = self.buckets.len();
         if buckets > present + present / 2 || buckets < present / 4 {
-            *self = Ghosts { buckets: vec![[0; 2]; buckets], entries, generation: 1, ..Ghosts::default() };
+            *self = Ghosts { buckets: vec![[0; 2]; buckets], generation: 1, ..Ghosts::default() };
         }
     }
 

@@ -111,16 +111,17 @@ impl Steps {
 
 /// Chooses the entry to leave, and takes it out.
 pub(super) fn victim<B: Body>(body: &mut B, rules: &Rules) -> Option<u32> {
-    let total = body.weight(WINDOW) + body.weight(MAIN);
-    let window = rules.window_weight(total).min(total);
     let mut steps = Steps(0);
     loop {
+        let held = [body.weight(WINDOW), body.weight(MAIN)];
+        let total = held[WINDOW] + held[MAIN];
+        let window = rules.window_weight(total).min(total);
         let is_over = steps.one_more(body, rules);
         let slot = match body.tail(MAIN, rules.preference) {
             // It is older than all of the window and as unproven: the window's true tail.
             Some(slot) if !rules.spill && body.state(slot).is_unproven() => slot,
-            main if body.weight(WINDOW) >= window || main.is_none() => {
-                match step(body, rules, total - window, &mut steps) {
+            main if held[WINDOW] >= window || main.is_none() => {
+                match step(body, rules, (held[MAIN], total - window), &mut steps) {
                     Step::Leaves(slot) => {
                         body.leave(slot, true);
                         return Some(slot);
@@ -155,7 +156,7 @@ enum Step {
 
 /// Decides on the entry whose time in the window is up.
 #[inline(always)]
-fn step<B: Body>(body: &mut B, rules: &Rules, main_room: u64, steps: &mut Steps) -> Step {
+fn step<B: Body>(body: &mut B, rules: &Rules, (main, main_room): (u64, u64), steps: &mut Steps) -> Step {
     let Some(slot) = body.tail(WINDOW, rules.preference) else { return Step::Empty };
     let mark = body.mark(slot);
     let state = if mark > 0 { count(body, slot, mark) } else { body.state(slot) };
@@ -167,7 +168,7 @@ fn step<B: Body>(body: &mut B, rules: &Rules, main_room: u64, steps: &mut Steps)
         }
         return Step::Leaves(slot);
     }
-    let spills = rules.spill && body.weight(MAIN) < main_room;
+    let spills = rules.spill && main < main_room;
     if used || spills {
         let state = state.with_lives(0);
         body.set_state(slot, if mark > 0 { state.proven() } else { state.unproven() });
@@ -176,7 +177,7 @@ fn step<B: Body>(body: &mut B, rules: &Rules, main_room: u64, steps: &mut Steps)
     }
     // A main queue that is still short has nobody to compare with.
     if rules.compares_frequencies()
-        && body.weight(MAIN) >= main_room / 2
+        && main >= main_room / 2
         && let Some(other) = main_victim(body, rules, steps)
         && is_worth_more(body, rules, slot, other)
     {
