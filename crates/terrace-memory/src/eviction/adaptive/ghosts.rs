@@ -18,8 +18,8 @@ const GENERATIONS: u16 = 15;
 const WAYS: usize = 8;
 /// After so many ghosts that came in so many buckets are swept: enough to visit the whole table in one and a half
 /// generations. A generation that is over has two of them.
-const SWEEP_EVERY: u8 = 32;
-const SWEEP: usize = 40;
+const SWEEP_EVERY: u8 = 8;
+const SWEEP: usize = 12;
 
 /// Eight words, in lanes of sixteen bits, the youngest lowest.
 type Bucket = [u64; 2];
