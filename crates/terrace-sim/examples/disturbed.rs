@@ -164,7 +164,9 @@ fn measure(asked: &Asked) -> Result<Vec<Cell>, Box<dyn Error>> {
                 })
             })),
             "threads" => {
-                work.push(Box::new(|| cells(asked, one, &|policy, entries, _| hits(one, policy, entries, 2))));
+                work.push(Box::new(|| {
+                    cells(asked, one, &|policy, entries, _| hits(one, policy, entries, 2))
+                }));
             }
             other => return Err(format!("`{other}` is not spliced, renamed or threads").into()),
         }
