@@ -43,6 +43,7 @@ fn memory_runs_from_end_to_end_and_prints_json_for_every_subject() {
     for (case, metric) in [
         ("latency of a hit u64 10k uniform beside inserts", "p99.9"),
         ("two threads beside one, String 10k one-key", "2t in"),
+        ("two threads beside one, u64 10k uniform", "wall gain"),
         ("heap u64 10k", "heap"),
     ] {
         let of_case = |line: &&serde_json::Value| line["case"] == case && line["metric"] == metric;
