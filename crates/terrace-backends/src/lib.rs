@@ -12,6 +12,8 @@ pub mod fs;
 mod inbox;
 #[cfg(feature = "memory")]
 pub mod memory;
+#[cfg(feature = "mysql")]
+pub mod mysql;
 #[cfg(any(feature = "disk", feature = "ordered", feature = "memory"))]
 mod optimistic;
 #[cfg(feature = "ordered")]

@@ -43,6 +43,14 @@ const SCHEMES: &[(&str, Open)] = &[
     ("sqlite", |url, clock, spawn| {
         Ok(Arc::new(crate::sqlite::SqliteStore::open(crate::sqlite::SqliteConfig::from_url(url)?, clock, spawn)?))
     }),
+    #[cfg(feature = "etcd")]
+    ("etcd", etcd),
+    #[cfg(feature = "etcd")]
+    ("etcds", etcd),
+    #[cfg(feature = "mysql")]
+    ("mysql", mysql),
+    #[cfg(feature = "mysql")]
+    ("mariadb", mysql),
     #[cfg(feature = "postgres")]
     ("postgres", postgres),
     #[cfg(feature = "postgres")]
@@ -58,6 +66,16 @@ const SCHEMES: &[(&str, Open)] = &[
     #[cfg(feature = "redis")]
     ("redis+unix", redis),
 ];
+
+#[cfg(feature = "etcd")]
+fn etcd(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+    Ok(Arc::new(crate::etcd::EtcdStore::open(crate::etcd::EtcdConfig::from_url(url)?, clock, spawn)?))
+}
+
+#[cfg(feature = "mysql")]
+fn mysql(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+    Ok(Arc::new(crate::mysql::MysqlStore::open(crate::mysql::MysqlConfig::from_url(url)?, clock, spawn)?))
+}
 
 #[cfg(feature = "postgres")]
 fn postgres(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {

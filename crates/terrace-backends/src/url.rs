@@ -128,7 +128,7 @@ impl Url {
     }
 
     /// The value of an option that is on or off.
-    #[cfg(any(feature = "redb", feature = "sqlite"))]
+    #[cfg(any(feature = "mysql", feature = "redb", feature = "sqlite"))]
     pub(crate) fn switch(&mut self, name: &'static str) -> Result<Option<bool>> {
         match self.text(name).as_deref() {
             None => Ok(None),

@@ -1,6 +1,5 @@
 //! Leases with fencing tokens from a sequence.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,12 +9,6 @@ use terrace_store::{BoxFuture, Result};
 use super::Postgres;
 use super::link::writes;
 use crate::remote::Held;
-
-/// A number that no other holder has.
-pub(super) fn holder() -> [u8; 16] {
-    let half = || RandomState::new().hash_one(std::process::id());
-    (u128::from(half()) << 64 | u128::from(half())).to_be_bytes()
-}
 
 fn interval(ttl: Duration) -> String {
     format!("{} milliseconds", ttl.as_millis())

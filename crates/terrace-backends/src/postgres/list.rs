@@ -6,9 +6,9 @@ use terrace_store::{Entry, ErrorKind, Key, Namespace, Result};
 
 use super::Postgres;
 use super::link::reads;
-use super::names::{self, HEAD};
+use super::names;
 use super::read::corrupt;
-use crate::remote::PAGE_BYTES;
+use crate::remote::{HEAD, PAGE_BYTES};
 
 /// How many rows are asked for at once, so that a page of large values ends in time.
 const TOGETHER: usize = 64;

@@ -45,7 +45,7 @@ pub use config::PostgresConfig;
 use link::{Link, reads, writes};
 use names::{Locks, ms};
 
-use crate::remote::{Held, Life, Remote, RemoteStore};
+use crate::remote::{Held, Life, Remote, RemoteStore, holder};
 
 /// Its scheme.
 const NAME: &str = "postgres";
@@ -142,7 +142,7 @@ impl PostgresStore {
             life: Life::begin(NAME, clock, spawn),
             ready: OnceCell::new(),
             drivers,
-            holder: lease::holder(),
+            holder: holder(),
             held: Held::default(),
         }))
     }

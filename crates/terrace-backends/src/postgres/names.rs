@@ -1,26 +1,7 @@
 //! How keys and versions stand in the tables.
 
 use terrace_store::{Key, Version};
-use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
-
-/// How many bytes of a flat key stand in the index; PostgreSQL takes rows of at most 2,704 there.
-pub(super) const HEAD: usize = 2_000;
-
-/// What a row is found by.
-pub(super) struct Place {
-    pub(super) head: Vec<u8>,
-    pub(super) hash: Vec<u8>,
-}
-
-impl Place {
-    pub(super) fn of(key: &Key) -> Self {
-        let flat = key.flat();
-        if flat.len() <= HEAD {
-            return Self { head: flat.to_vec(), hash: Vec::new() };
-        }
-        Self { head: flat[..HEAD].to_vec(), hash: xxh3_128(flat).to_be_bytes().to_vec() }
-    }
-}
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// In which part of a namespace's amounts a key is counted.
 pub(super) fn part(key: &Key) -> i32 {
@@ -78,13 +59,5 @@ mod tests {
         let versions = [0, 1, 1 << 62, (1 << 63) - 1, 1 << 63, u64::MAX].map(Version);
         assert!(versions.map(signed).is_sorted());
         assert_eq!(versions.map(signed).map(version), versions);
-    }
-
-    #[test]
-    fn long_keys_have_places_of_their_own() {
-        let (a, b) = (Key::new("n", vec![7; 5_000]).unwrap(), Key::new("n", vec![7; 5_001]).unwrap());
-        let (a, b) = (Place::of(&a), Place::of(&b));
-        assert!(a.head == b.head && a.hash != b.hash);
-        assert_eq!(Place::of(&Key::new("n", "k").unwrap()).hash, b"");
     }
 }

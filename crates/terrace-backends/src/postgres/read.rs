@@ -5,9 +5,10 @@ use terrace_store::{Entry, Error, ErrorKind, Key, Result};
 use tokio_postgres::Row;
 
 use super::link::reads;
-use super::names::{self, Place};
+use super::names;
 use super::{NAME, Postgres};
 use crate::record::{self, Record};
+use crate::remote::Place;
 
 impl Postgres {
     pub(super) async fn read(&self, key: &Key) -> Result<Option<Entry>> {

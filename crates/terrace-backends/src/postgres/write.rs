@@ -6,10 +6,10 @@ use tokio_postgres::Row;
 
 use super::Postgres;
 use super::link::writes;
-use super::names::{self, Place, ms, part, signed};
+use super::names::{self, ms, part, signed};
 use super::read::corrupt;
 use crate::record;
-use crate::remote::validate;
+use crate::remote::{Place, validate};
 
 /// What the function for writes is given, an array a column.
 #[derive(Default)]

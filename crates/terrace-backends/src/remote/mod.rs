@@ -10,6 +10,8 @@ mod life;
 mod listen;
 #[cfg(any(feature = "etcd", feature = "mysql", feature = "postgres"))]
 mod held;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod place;
 mod transacting;
 
 use std::future::{Future, ready};
@@ -25,9 +27,15 @@ use terrace_store::{
 
 #[cfg(any(feature = "etcd", feature = "mysql", feature = "postgres"))]
 pub(crate) use held::Held;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) use held::holder;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) use place::{HEAD, Place};
 pub(crate) use in_runtime::{InRuntime, runtime};
 pub(crate) use life::Life;
-pub(crate) use listen::{Feed, Listening};
+pub(crate) use listen::Feed;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(crate) use listen::Listening;
 use transacting::Transacting;
 
 /// What a client of a server does. Every method fails with `Closed` once [`Remote::close`] was called.

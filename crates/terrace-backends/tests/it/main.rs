@@ -2,6 +2,8 @@
 
 #[cfg(feature = "disk")]
 mod disk;
+#[cfg(feature = "etcd")]
+mod etcd;
 #[cfg(feature = "fjall")]
 mod fjall;
 #[cfg(feature = "fjall")]
@@ -12,15 +14,23 @@ mod fs;
 mod memory;
 #[cfg(all(feature = "disk", feature = "fjall"))]
 mod migrate;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(any(feature = "fjall", feature = "redb", feature = "sled", feature = "sqlite"))]
 mod ordered;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "etcd", feature = "mysql"))]
+mod process;
+#[cfg(any(feature = "etcd", feature = "mysql"))]
+mod proxy;
 #[cfg(feature = "redb")]
 mod redb;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(all(feature = "fjall", feature = "memory"))]
 mod registry;
+#[cfg(any(feature = "etcd", feature = "mysql"))]
+mod remote;
 #[cfg(feature = "sqlite")]
 mod sqlite;
