@@ -31,6 +31,8 @@ pub mod redis;
 pub mod registry;
 #[cfg(feature = "remote")]
 pub mod remote;
+#[cfg(feature = "rocksdb")]
+pub mod rocksdb;
 #[cfg(feature = "sled")]
 pub mod sled;
 #[cfg(any(feature = "ordered", feature = "memory"))]

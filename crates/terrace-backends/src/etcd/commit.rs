@@ -133,8 +133,7 @@ impl Etcd {
         view: &View,
         operations: Vec<TxnOp>,
     ) -> Result<Option<(i64, Vec<Vec<Row>>)>> {
-        let answer =
-            self.link.txn(writes(operation), view.unchanged(), operations, Vec::new()).await?;
+        let answer = self.link.txn(writes(operation), view.unchanged(), operations, Vec::new()).await?;
         Ok(answer.succeeded.then_some((answer.revision, answer.rows)))
     }
 }

@@ -28,7 +28,9 @@ impl Etcd {
         let until = Held::until(clock, ttl);
         let there = self.lease_row("acquire", name).await?;
         // One that this process knows to be its own ends by this process's clock, any other by etcd's.
-        let over = there.as_ref().map(|row| held.known(clock, name) == Some((row.mod_revision().cast_unsigned(), true)));
+        let over = there
+            .as_ref()
+            .map(|row| held.known(clock, name) == Some((row.mod_revision().cast_unsigned(), true)));
         if over == Some(false) {
             return Ok(None);
         }

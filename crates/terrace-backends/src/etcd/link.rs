@@ -69,7 +69,9 @@ impl Link {
         let wrong = || {
             let url = without_password(&config.url);
             let error = Error::new(ErrorKind::Config, "open").with("store", NAME);
-            error.because(format!("`{url}` does not say where a cluster is: etcd://[user:password@]host:port,..."))
+            error.because(format!(
+                "`{url}` does not say where a cluster is: etcd://[user:password@]host:port,..."
+            ))
         };
         let (scheme, rest) = config.url.split_once("://").ok_or_else(wrong)?;
         let (user, members) = match rest.rsplit_once('@') {

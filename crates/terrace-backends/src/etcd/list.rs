@@ -113,8 +113,13 @@ impl Etcd {
                 break;
             }
         }
-        let cut = found.get(fit - usize::from(fit > 0)).filter(|_| fit < found.len()).map(|found| found.key.clone());
-        let Some((first, last)) = found.first().zip(found[..fit].last()) else { return Ok((Vec::new(), None)) };
+        let cut = found
+            .get(fit - usize::from(fit > 0))
+            .filter(|_| fit < found.len())
+            .map(|found| found.key.clone());
+        let Some((first, last)) = found.first().zip(found[..fit].last()) else {
+            return Ok((Vec::new(), None));
+        };
         let (from, to) = (self.rows.data(first.key.flat()), self.rows.data(last.key.flat()));
         let data = self.range("list", from, [&to[..], b"\0"].concat(), 0, revision).await?;
         let data: HashMap<&[u8], &[u8]> =

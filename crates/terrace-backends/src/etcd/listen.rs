@@ -29,7 +29,8 @@ impl Told {
         let row = event.kv().filter(|_| event.event_type() == EventType::Put)?;
         if let Some(space) = self.rows.strip(b'f', row.key()) {
             let of = (!space.is_empty()).then(|| self.namespace.clone());
-            return (space.is_empty() || space == self.namespace.flat_prefix()).then_some(Change::Cleared(of));
+            return (space.is_empty() || space == self.namespace.flat_prefix())
+                .then_some(Change::Cleared(of));
         }
         let flat = self.rows.strip(b'e', row.key())?;
         if !flat.strip_prefix(self.namespace.flat_prefix())?.starts_with(&self.prefix) {

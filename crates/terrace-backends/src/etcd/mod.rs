@@ -139,7 +139,12 @@ impl Etcd {
         }
     }
 
-    fn entry_of(&self, key: &Key, head: Option<&link::Row>, data: Option<&link::Row>) -> Result<Option<Entry>> {
+    fn entry_of(
+        &self,
+        key: &Key,
+        head: Option<&link::Row>,
+        data: Option<&link::Row>,
+    ) -> Result<Option<Entry>> {
         let (Some(head), Some(data)) = (head, data) else { return Ok(None) };
         self.entry(key, &Header::parse(head.value())?, head.mod_revision(), data.value())
     }

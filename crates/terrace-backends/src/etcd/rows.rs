@@ -248,7 +248,8 @@ mod tests {
 
     #[test]
     fn versions_rise_with_revisions_and_steps() {
-        let versions = [(1, 0), (1, 1), (1, 4095), (2, 0)].map(|(revision, step)| assigned(5, revision, step));
+        let versions =
+            [(1, 0), (1, 1), (1, 4095), (2, 0)].map(|(revision, step)| assigned(5, revision, step));
         assert!(versions.is_sorted_by(|a, b| a < b));
     }
 

@@ -29,7 +29,8 @@ impl Etcd {
             (Due::Floor, self.life.floor_now()),
         ] {
             loop {
-                let left = limit.saturating_sub(usize::try_from(swept.expired + swept.floors).unwrap_or(limit));
+                let left =
+                    limit.saturating_sub(usize::try_from(swept.expired + swept.floors).unwrap_or(limit));
                 let together = (self.config.max_txn_ops / 8).min(left.saturating_add(1));
                 let candidates = self.candidates(due, by, together).await?;
                 let complete = candidates.len() < together;
@@ -94,7 +95,8 @@ impl Etcd {
             };
             let header = view.header(&row)?;
             let over = header.filter(|(header, _)| {
-                header.ends_ms == candidate.ends && (candidate.due == Due::Floor || header.due() == Some(candidate.due))
+                header.ends_ms == candidate.ends
+                    && (candidate.due == Due::Floor || header.due() == Some(candidate.due))
             });
             match (over, key) {
                 // A clear has removed what this was about, or it was written anew.
@@ -106,7 +108,12 @@ impl Etcd {
                 (Some((header, revision)), Some(key)) if candidate.due == Due::Entry => {
                     let stamp = Stamp::Given(header.version(revision));
                     let ends_ms = self.life.floor_deadline();
-                    changes.replace(self, key, Some(header), Header { tombstone: true, stamp, ends_ms, size: 0 });
+                    changes.replace(
+                        self,
+                        key,
+                        Some(header),
+                        Header { tombstone: true, stamp, ends_ms, size: 0 },
+                    );
                     removed += 1;
                 }
                 _ => {

@@ -85,7 +85,9 @@ impl Etcd {
                 return Ok(outcomes);
             }
         }
-        Err(Error::new(ErrorKind::Busy, operation).with("store", NAME).because("others write the same keys all the time"))
+        Err(Error::new(ErrorKind::Busy, operation)
+            .with("store", NAME)
+            .because("others write the same keys all the time"))
     }
 
     /// Keeps other writers of this process away from what is counted together with these keys.
@@ -139,7 +141,9 @@ impl Etcd {
     fn live(&self, view: &View, key: &Key) -> Result<Option<Version>> {
         let header = view.header(&self.rows.head(key.flat()))?;
         let wall = self.life.wall_ms();
-        Ok(header.filter(|(header, _)| header.is_live(wall)).map(|(header, revision)| header.version(revision)))
+        Ok(header
+            .filter(|(header, _)| header.is_live(wall))
+            .map(|(header, revision)| header.version(revision)))
     }
 
     fn plan(&self, view: &View, changes: &mut Changes, write: &Write, step: u16) -> Result<Planned> {
@@ -165,7 +169,14 @@ impl Etcd {
         match write {
             Write::Put(key, entry, options) => {
                 let mut record = Vec::with_capacity(entry.value.len() + 128);
-                record::seal(key, entry, Version::ZERO, options.compress, self.config.compress_from, &mut record)?;
+                record::seal(
+                    key,
+                    entry,
+                    Version::ZERO,
+                    options.compress,
+                    self.config.compress_from,
+                    &mut record,
+                )?;
                 // An end of zero would be none.
                 let ends_ms = entry.deadline_ms().map_or(0, |ends| ends.max(1));
                 let size = (key.bytes().len() + entry.value.len()) as u64;
@@ -227,7 +238,8 @@ impl Etcd {
             operations.extend(changes.into_operations(self, &view)?);
             let Some((_, removed)) = self.commit_over("clear", &view, operations).await? else { continue };
             let wall = self.life.wall_ms();
-            let live = |row: &&super::link::Row| Header::parse(row.value()).is_ok_and(|head| head.is_live(wall));
+            let live =
+                |row: &&super::link::Row| Header::parse(row.value()).is_ok_and(|head| head.is_live(wall));
             return Ok(removed.first().map_or(0, |heads| heads.iter().filter(live).count() as u64));
         }
         Err(Error::new(ErrorKind::Busy, "clear").with("store", NAME).because("others clear it all the time"))
@@ -249,7 +261,9 @@ fn outcomes(list: &[Write], planned: &[Planned], revision: i64) -> Vec<Outcome> 
         (Write::Delete(..), Planned::Done { stamp, existed }) => {
             Outcome::Delete(Deleted::Done { version: stamp.version(revision), existed: *existed })
         }
-        (Write::Put(..), Planned::Conflict { current }) => Outcome::Put(Written::Conflict { current: *current }),
+        (Write::Put(..), Planned::Conflict { current }) => {
+            Outcome::Put(Written::Conflict { current: *current })
+        }
         (Write::Delete(..), Planned::Conflict { current }) => {
             Outcome::Delete(Deleted::Conflict { current: *current })
         }

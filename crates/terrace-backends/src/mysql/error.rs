@@ -8,7 +8,11 @@ use super::NAME;
 /// What an error of the client means. Of a write that was sent, only an answer tells that it was not applied.
 pub(super) fn translate(operation: &'static str, writes: bool, source: Mysql) -> Error {
     let (kind, why) = classify(&source);
-    let kind = if writes && kind == ErrorKind::Network && !was_never_sent(&source) { ErrorKind::Unknown } else { kind };
+    let kind = if writes && kind == ErrorKind::Network && !was_never_sent(&source) {
+        ErrorKind::Unknown
+    } else {
+        kind
+    };
     let error = Error::new(kind, operation).with("store", NAME);
     let error = if why.is_empty() { error } else { error.because(why) };
     error.caused_by(source)
@@ -52,10 +56,14 @@ fn by_code(code: u16) -> (ErrorKind, &'static str) {
         ),
         1049 => (ErrorKind::Config, "the server has no database of this name"),
         1153 | 1301 => (ErrorKind::Invalid, TOO_LARGE),
-        1118 => (ErrorKind::Invalid, "it is too long for the server's redo log; raise its innodb_log_file_size"),
+        1118 => {
+            (ErrorKind::Invalid, "it is too long for the server's redo log; raise its innodb_log_file_size")
+        }
         1205 | 1213 => (ErrorKind::Busy, "another call was in the way"),
         1021 | 1041 | 1114 => (ErrorKind::Full, "the server has no room"),
-        1290 | 1792 | 1836 => (ErrorKind::Unavailable, "the server is read-only; name the primary in the URL"),
+        1290 | 1792 | 1836 => {
+            (ErrorKind::Unavailable, "the server is read-only; name the primary in the URL")
+        }
         1040 | 1203 => (
             ErrorKind::Busy,
             "the server has no connection to spare; raise its max_connections, or use fewer",

@@ -44,7 +44,8 @@ impl Link {
         let wrong = |source: Option<mysql_async::UrlError>| {
             let url = crate::url::without_password(&config.url);
             let error = Error::new(ErrorKind::Config, "open").with("store", NAME);
-            let error = error.because(format!("`{url}` is no URL of a database: mysql://user@host:port/database"));
+            let error =
+                error.because(format!("`{url}` is no URL of a database: mysql://user@host:port/database"));
             source.map_or(error.clone(), |source| error.caused_by(source))
         };
         let parsed = Opts::from_url(&config.url).map_err(|source| wrong(Some(source)))?;
@@ -61,7 +62,9 @@ impl Link {
             .setup(vec![
                 "SET NAMES utf8mb4".to_owned(),
                 "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),
-                format!("SET SESSION innodb_lock_wait_timeout = {seconds}, SESSION sql_mode = 'STRICT_ALL_TABLES'"),
+                format!(
+                    "SET SESSION innodb_lock_wait_timeout = {seconds}, SESSION sql_mode = 'STRICT_ALL_TABLES'"
+                ),
             ]);
         // The pool's own tasks run where it is made.
         let _here = runtime.enter();

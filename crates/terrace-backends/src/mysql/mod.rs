@@ -216,9 +216,7 @@ impl Remote for Mysql {
 
     async fn ping(&self) -> Result<()> {
         self.ready("health").await?;
-        let one: Vec<u64> = self.link.query(reads("health"), "SELECT 1", ()).await?;
-        debug_assert_eq!(one, [1]);
-        Ok(())
+        self.link.query::<u64>(reads("health"), "SELECT 1", ()).await.map(drop)
     }
 
     async fn close(&self) {

@@ -19,7 +19,8 @@ impl Mysql {
     pub(super) async fn read(&self, key: &Key) -> Result<Option<Entry>> {
         self.ready("get").await?;
         let Place { head, hash } = Place::of(key);
-        let statement = self.sql("SELECT flat, version, ends, record FROM {p}_entries WHERE head = ? AND hash = ?");
+        let statement =
+            self.sql("SELECT flat, version, ends, record FROM {p}_entries WHERE head = ? AND hash = ?");
         let rows: Vec<Row> = self.link.query(reads("get"), &statement, (head, hash)).await?;
         rows.into_iter().next().map_or(Ok(None), |row| self.entry(key, row))
     }
@@ -43,7 +44,8 @@ impl Mysql {
             let places = keys.iter().map(Place::of);
             let arguments: Vec<Value> =
                 places.flat_map(|place| [Value::Bytes(place.head), Value::Bytes(place.hash)]).collect();
-            let rows: Vec<Row> = self.link.query(reads("get"), &statement, Params::Positional(arguments)).await?;
+            let rows: Vec<Row> =
+                self.link.query(reads("get"), &statement, Params::Positional(arguments)).await?;
             let mut found: std::collections::HashMap<Vec<u8>, Row> =
                 rows.into_iter().map(|row| (row.0.clone(), row)).collect();
             for (n, key) in keys.iter().enumerate() {

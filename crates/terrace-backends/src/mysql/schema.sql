@@ -1,4 +1,4 @@
--- What lies in the database of a store; `{p}` stands for the prefix of its tables. Every statement ends with `;;`.
+-- What lies in the database of a store; `{p}` stands for the prefix of its tables. Every statement ends with two semicolons.
 -- A row is found by the first bytes of its flat key (`head`) and, where the key is longer, a hash of all of it (`hash`),
 -- since an index takes no longer ones. Row 1 of the sequence is the highest version used, row 2 the highest token.
 CREATE TABLE IF NOT EXISTS {p}_format (version INT NOT NULL) ENGINE=InnoDB;;

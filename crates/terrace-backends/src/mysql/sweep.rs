@@ -16,7 +16,8 @@ impl Mysql {
         let mut swept = Swept::default();
         loop {
             let left = limit - usize::try_from(swept.expired + swept.floors).unwrap_or(limit).min(limit);
-            let part = self.link.alone(writes("sweep"), &self.lock(), self.sweep_of(left.min(TOGETHER))).await?;
+            let part =
+                self.link.alone(writes("sweep"), &self.lock(), self.sweep_of(left.min(TOGETHER))).await?;
             swept.expired += part.expired;
             swept.floors += part.floors;
             swept.more = part.more;
@@ -36,14 +37,19 @@ impl Mysql {
                 sql("INSERT INTO {p}_tombs SELECT head, hash, version, {forget} {due} \
                      ON DUPLICATE KEY UPDATE version = VALUES(version), ends = VALUES(ends)")
                 .replace("{forget}", &self.life.floor_deadline().to_string()),
-                sql("UPDATE {p}_amounts a JOIN (SELECT space, COUNT(*) AS n, SUM(size) AS b FROM (SELECT space, size {due}) \
-                     AS d GROUP BY space) AS s ON s.space = a.space SET a.count = a.count - s.n, a.bytes = a.bytes - s.b"),
+                sql(
+                    "UPDATE {p}_amounts a JOIN (SELECT space, COUNT(*) AS n, SUM(size) AS b FROM (SELECT space, size {due}) \
+                     AS d GROUP BY space) AS s ON s.space = a.space SET a.count = a.count - s.n, a.bytes = a.bytes - s.b",
+                ),
                 sql("DELETE {due}"),
             ],
             empty: sql("DELETE FROM {p}_amounts WHERE count = 0"),
             floors: ["tombs", "floors"].map(|table| {
                 let range = format!("FROM {{p}}_{table} WHERE ends <= ? ORDER BY ends LIMIT ?");
-                (sql(&format!("SELECT COUNT(*) FROM (SELECT 1 {range}) AS d")), sql(&format!("DELETE {range}")))
+                (
+                    sql(&format!("SELECT COUNT(*) FROM (SELECT 1 {range}) AS d")),
+                    sql(&format!("DELETE {range}")),
+                )
             }),
             now: self.life.wall_ms(),
             by: self.life.floor_now(),

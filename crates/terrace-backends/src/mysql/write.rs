@@ -27,7 +27,8 @@ impl Mysql {
         let arguments = self.arguments(write)?;
         self.ready(operation).await?;
         let call = self.sql("CALL {p}_write(?,?,?,?,?,?,?,?,?,?,?,?)");
-        let done: Vec<Done> = self.link.query(writes(operation), &call, Params::Positional(arguments)).await?;
+        let done: Vec<Done> =
+            self.link.query(writes(operation), &call, Params::Positional(arguments)).await?;
         let done = done.first().ok_or_else(|| corrupt("a procedure that says nothing"))?;
         Ok(vec![outcome(write, *done)])
     }
@@ -50,7 +51,9 @@ impl Mysql {
         }
         let work = Batch {
             operation,
-            look: self.sql("SELECT version FROM {p}_entries WHERE head = ? AND hash = ? AND (ends = 0 OR ends > ?)"),
+            look: self.sql(
+                "SELECT version FROM {p}_entries WHERE head = ? AND hash = ? AND (ends = 0 OR ends > ?)",
+            ),
             call: self.sql("CALL {p}_apply(?,?,?,?,?,?,?,?,?,?,?,?)"),
             unchanged: unchanged.iter().map(|(key, version)| (Place::of(key), *version)).collect(),
             now: self.life.wall_ms(),
@@ -103,8 +106,10 @@ impl Mysql {
         let space = namespace.map_or(&b""[..], Namespace::flat_prefix).to_vec();
         let of = if namespace.is_some() { "space = ?" } else { "'' = ?" };
         let work = Clear {
-            count: self.sql(&format!("SELECT COUNT(*) FROM {{p}}_entries WHERE {of} AND (ends = 0 OR ends > ?)")),
-            removals: ["entries", "amounts"].map(|table| self.sql(&format!("DELETE FROM {{p}}_{table} WHERE {of}"))),
+            count: self
+                .sql(&format!("SELECT COUNT(*) FROM {{p}}_entries WHERE {of} AND (ends = 0 OR ends > ?)")),
+            removals: ["entries", "amounts"]
+                .map(|table| self.sql(&format!("DELETE FROM {{p}}_{table} WHERE {of}"))),
             draw: self.sql("UPDATE {p}_sequence SET value = value + 1 WHERE id = 1"),
             floor: self.sql(
                 "INSERT INTO {p}_floors SELECT ?, value, ? FROM {p}_sequence WHERE id = 1 \

@@ -35,9 +35,7 @@ use std::time::Duration;
 
 use terrace_store::capability::{Cursor, List, Lock, Outcome, Page, Publish, Watch, Write};
 use terrace_store::spawn::Tasks;
-use terrace_store::{
-    Clock, Durability, Entry, Key, Namespace, Result, Spawn, Swept, Version,
-};
+use terrace_store::{Clock, Durability, Entry, Key, Namespace, Result, Spawn, Swept, Version};
 use tokio::sync::OnceCell;
 use xxhash_rust::xxh3::xxh3_64;
 

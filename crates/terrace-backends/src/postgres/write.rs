@@ -136,8 +136,14 @@ impl Postgres {
         self.ready("clear").await?;
         let prefix = namespace.map(Namespace::flat_prefix);
         let lock = prefix.map_or(0, |prefix| self.locks.space(prefix));
-        let arguments: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-            [&self.locks.store(), &lock, &prefix, &self.wall(), &ms(self.life.floor_deadline()), &self.changes];
+        let arguments: [&(dyn tokio_postgres::types::ToSql + Sync); 6] = [
+            &self.locks.store(),
+            &lock,
+            &prefix,
+            &self.wall(),
+            &ms(self.life.floor_deadline()),
+            &self.changes,
+        ];
         let rows = self.link.query(writes("clear"), &self.sql.clear, &arguments).await?;
         Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).cast_unsigned()))
     }

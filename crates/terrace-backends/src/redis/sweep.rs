@@ -72,7 +72,8 @@ impl Redis {
     async fn candidates(&self, limit: usize) -> Result<Candidates> {
         let most = limit.saturating_add(SPARE);
         let mut ask = redis::pipe();
-        for (set, by) in [(self.names.ends(), self.life.wall_ms()), (self.names.graves(), self.life.floor_now())]
+        for (set, by) in
+            [(self.names.ends(), self.life.wall_ms()), (self.names.graves(), self.life.floor_now())]
         {
             let command = ask.cmd("ZRANGEBYSCORE").arg(set).arg("-inf").arg(by);
             command.arg("LIMIT").arg(0).arg(most);

@@ -4,12 +4,12 @@
 //! that (single writes, batches, optimistic transactions, the questions about capabilities) are here, once. What a
 //! server can tell, lease or publish the client answers for itself.
 
+#[cfg(any(feature = "etcd", feature = "mysql", feature = "postgres"))]
+mod held;
 mod in_runtime;
 mod leaving;
 mod life;
 mod listen;
-#[cfg(any(feature = "etcd", feature = "mysql", feature = "postgres"))]
-mod held;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod place;
 mod transacting;
@@ -29,13 +29,13 @@ use terrace_store::{
 pub(crate) use held::Held;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) use held::holder;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-pub(crate) use place::{HEAD, Place};
 pub(crate) use in_runtime::{InRuntime, runtime};
 pub(crate) use life::Life;
 pub(crate) use listen::Feed;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 pub(crate) use listen::Listening;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) use place::{HEAD, Place};
 use transacting::Transacting;
 
 /// What a client of a server does. Every method fails with `Closed` once [`Remote::close`] was called.

@@ -19,7 +19,8 @@ use crate::proxy::Proxy;
 use crate::remote::{self, key, space};
 
 /// Values and transactions as long as the contract's longest.
-const LARGE: &[&str] = &["--max-request-bytes", "200000000", "--max-txn-ops", "1000", "--quota-backend-bytes", "8000000000"];
+const LARGE: &[&str] =
+    &["--max-request-bytes", "200000000", "--max-txn-ops", "1000", "--quota-backend-bytes", "8000000000"];
 
 /// A prefix that no other store of this process has.
 fn config_of(server: &Server) -> EtcdConfig {
@@ -127,7 +128,10 @@ async fn what_is_wrong_is_told_in_words() {
     let store = open(config.clone());
     // Larger than what a member takes unless it is told otherwise.
     let error = store.put_with(&key("a"), vec![7; 4 << 20]).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Invalid && error.to_string().contains("--max-request-bytes"), "{error}");
+    assert!(
+        error.kind() == ErrorKind::Invalid && error.to_string().contains("--max-request-bytes"),
+        "{error}"
+    );
     assert_eq!(store.get(&key("a")).await.unwrap(), None);
     let mut transaction = store.as_transact().unwrap().begin().await.unwrap();
     (0..200_u32).for_each(|n| transaction.put(key(n.to_be_bytes()), Entry::new("v")));
@@ -136,7 +140,8 @@ async fn what_is_wrong_is_told_in_words() {
     // Batches are cut to what a member takes.
     let put = |n: u32| Write::Put(key(n.to_be_bytes()), Entry::new("v"), PutOptions::default());
     assert_eq!(store.as_batch().unwrap().apply((0..200).map(put).collect()).await.unwrap().len(), 200);
-    let mut client = etcd_client::Client::connect([format!("127.0.0.1:{}", server.port)], None).await.unwrap();
+    let mut client =
+        etcd_client::Client::connect([format!("127.0.0.1:{}", server.port)], None).await.unwrap();
     client.put(format!("{}/v", config.prefix), "terrace 9", None).await.unwrap();
     let error = open(config).get(&key("a")).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Config && error.to_string().contains("terrace 9"), "{error}");
@@ -145,11 +150,15 @@ async fn what_is_wrong_is_told_in_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_refused_and_the_right_one_let_in() {
     let Some(server) = Server::start(&[]) else { return };
-    let mut client = etcd_client::Client::connect([format!("127.0.0.1:{}", server.port)], None).await.unwrap();
+    let mut client =
+        etcd_client::Client::connect([format!("127.0.0.1:{}", server.port)], None).await.unwrap();
     client.user_add("root", "secret", None).await.unwrap();
     client.user_grant_role("root", "root").await.unwrap();
     client.auth_enable().await.unwrap();
-    let with = |user: &str| EtcdConfig { url: format!("etcd://{user}@127.0.0.1:{}", server.port), ..config_of(&server) };
+    let with = |user: &str| EtcdConfig {
+        url: format!("etcd://{user}@127.0.0.1:{}", server.port),
+        ..config_of(&server)
+    };
     let error = open(with("root:wrong")).get(&key("a")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
     let error = open(config_of(&server)).get(&key("a")).await.unwrap_err();

@@ -95,7 +95,9 @@ async fn what_is_wrong_is_told_in_words() {
     let Some(server) = Server::start(&["--max-allowed-packet=1M"]) else { return };
     let nowhere = open(MysqlConfig::new("mysql://terrace@127.0.0.1:1/terrace"));
     assert_eq!(nowhere.get(&key("a")).await.unwrap_err().kind(), ErrorKind::Network);
-    let missing = open(MysqlConfig::new(server.url().replace("/terrace", "/nothing")));
+    let missing = open(MysqlConfig::new(
+        server.url().replace("/terrace", "/nothing").replace("//nothing", "//terrace"),
+    ));
     assert_eq!(missing.get(&key("a")).await.unwrap_err().kind(), ErrorKind::Config);
     let config = config_of(&server);
     let store = open(config.clone());

@@ -14,7 +14,12 @@ impl Process {
 
     /// Whether a program is installed; if not, it is said that what needs it is skipped.
     pub(super) fn is_installed(program: &str) -> bool {
-        let there = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+        let there = Command::new(program)
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok();
         if !there {
             eprintln!("skipped: {program} is not installed");
         }
@@ -23,7 +28,8 @@ impl Process {
 
     pub(super) fn start(&mut self, command: &mut Command) {
         self.kill();
-        self.0 = Some(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        self.0 =
+            Some(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     }
 
     /// Waits until it can be used.

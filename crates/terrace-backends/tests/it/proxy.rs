@@ -33,7 +33,9 @@ impl Proxy {
                 if shared.over.load(Ordering::Acquire) {
                     return;
                 }
-                let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", server))) else { continue };
+                let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", server))) else {
+                    continue;
+                };
                 shared.pass(client, server);
             }
         });

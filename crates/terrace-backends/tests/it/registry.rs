@@ -25,7 +25,17 @@ fn a_scheme_names_one_store() {
 /// The schemes of stores in this process, which need no server.
 fn embedded() -> impl Iterator<Item = &'static str> {
     let remote = [
-        "etcd", "etcds", "mariadb", "mysql", "postgres", "postgresql", "redis", "rediss", "redis+unix", "valkey", "valkeys",
+        "etcd",
+        "etcds",
+        "mariadb",
+        "mysql",
+        "postgres",
+        "postgresql",
+        "redis",
+        "rediss",
+        "redis+unix",
+        "valkey",
+        "valkeys",
     ];
     registry::schemes().filter(move |scheme| !remote.contains(scheme))
 }

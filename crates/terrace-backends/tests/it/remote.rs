@@ -29,7 +29,10 @@ pub(super) async fn outlives_a_crash(store: &dyn Store, mut kill: impl FnMut(), 
     let failed = store.get(&key("a")).await.unwrap_err();
     assert!(failed.is_transient(), "{failed:?}");
     let failed = store.put_with(&key("a"), "1").await.unwrap_err();
-    assert!(matches!(failed.kind(), ErrorKind::Network | ErrorKind::Unknown | ErrorKind::Timeout), "{failed:?}");
+    assert!(
+        matches!(failed.kind(), ErrorKind::Network | ErrorKind::Unknown | ErrorKind::Timeout),
+        "{failed:?}"
+    );
     assert!(matches!(store.health().await, Health::Down(_)));
     start();
     let began = Instant::now();
@@ -68,7 +71,10 @@ pub(super) async fn bears_a_hanging_server(store: &dyn Store, pause: impl Fn(boo
     let read = store.get(&key("a")).await.unwrap_err();
     assert!(matches!(read.kind(), ErrorKind::Timeout | ErrorKind::Network), "{read:?}");
     let write = store.put_with(&key("a"), "2").await.unwrap_err();
-    assert!(matches!(write.kind(), ErrorKind::Unknown | ErrorKind::Timeout | ErrorKind::Network), "{write:?}");
+    assert!(
+        matches!(write.kind(), ErrorKind::Unknown | ErrorKind::Timeout | ErrorKind::Network),
+        "{write:?}"
+    );
     assert!(began.elapsed() < Duration::from_secs(20));
     pause(false);
     let value = loop {

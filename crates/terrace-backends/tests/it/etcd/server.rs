@@ -33,7 +33,9 @@ impl Server {
         command.arg("--data-dir").arg(self.folder.path().join("data"));
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
-        command.args(["--initial-cluster", &format!("default={peer}"), "--logger", "zap"]).args(&self.arguments);
+        command
+            .args(["--initial-cluster", &format!("default={peer}"), "--logger", "zap"])
+            .args(&self.arguments);
         self.process.start(&mut command);
         let port = self.port;
         self.process.wait_for(|| listens(port) && self.control(&["endpoint", "health"]));

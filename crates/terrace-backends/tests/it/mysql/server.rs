@@ -41,13 +41,15 @@ impl Server {
         let made = command("mariadb-install-db")
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
             .arg(format!("--datadir={}", server.data()))
+            .arg(format!("--tmpdir={}", server.folder.path().display()))
             .current_dir(server.folder.path())
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         // The first user, who has no password, may come from the loopback.
-        let first = "CREATE DATABASE terrace; CREATE USER terrace@'127.0.0.1'; \
-             GRANT ALL ON *.* TO terrace@'127.0.0.1' WITH GRANT OPTION;";
+        // A line a statement.
+        let first = "CREATE DATABASE terrace;\nCREATE USER terrace@'127.0.0.1';\n\
+             GRANT ALL ON *.* TO terrace@'127.0.0.1' WITH GRANT OPTION;\n";
         std::fs::write(server.folder.path().join("first.sql"), first).unwrap();
         server.run(&[format!("--init-file={}", server.folder.path().join("first.sql").display())]);
         Some(server)
@@ -64,6 +66,7 @@ impl Server {
     fn run(&mut self, more: &[String]) {
         let mut server = command("mariadbd");
         server.arg("--no-defaults").arg(format!("--datadir={}", self.data()));
+        server.arg(format!("--tmpdir={}", self.folder.path().display()));
         server.arg(format!("--socket={}", self.folder.path().join("socket").display()));
         server.args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-buffer-pool-size=64M"]);
         server.arg(format!("--port={}", self.port)).args(&self.arguments).args(more);
