@@ -2,7 +2,7 @@
 //! `cargo run --release -p terrace-backends --example store_cost fjall:/tmp/cost 200000 100`.
 //!
 //! Puts are deferred, in batches of 16 with one commit each, as a server does for a pipeline. CPU time is that of
-//! the whole process, the store's own threads included.
+//! the whole process, the store's own threads included. Single gets and puts are also told by their quantiles.
 
 use std::error::Error;
 use std::num::NonZeroU64;
@@ -47,6 +47,20 @@ fn put_all(store: &dyn Store, keys: &[Key], entry: impl Fn(usize) -> Entry, defe
     now(store.commit())
 }
 
+/// Does something for each key, and tells how long half of them took, and all but a hundredth.
+fn quantiles(what: &str, keys: &[Key], mut work: impl FnMut(&Key) -> Result<()>) -> Result<()> {
+    let mut times = Vec::with_capacity(keys.len());
+    for key in keys {
+        let began = Instant::now();
+        work(key)?;
+        times.push(began.elapsed());
+    }
+    times.sort_unstable();
+    let at = |part: usize| times.get(times.len() * part / 100).map_or(0.0, |time| time.as_secs_f64() * 1e6);
+    println!("{what:<24} {:>8.1} us p50  {:>8.1} us p99", at(50), at(99));
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let url = arguments.next().unwrap_or_else(|| "memory:".into());
@@ -73,6 +87,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     measure("put by 16 with a TTL", count, || put_all(&*store, &keys, far, true))?;
     measure("put one by one", count, || put_all(&*store, &keys, plain, false))?;
+    quantiles("put", &keys, |key| now(store.put(key, plain(0), PutOptions::default())).map(drop))?;
+    quantiles("get", &keys, |key| now(store.get(key)).map(drop))?;
     measure("close", 1, || now(store.close()))?;
     Ok(())
 }

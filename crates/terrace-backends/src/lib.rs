@@ -9,6 +9,16 @@ pub mod fjall;
 #[cfg(feature = "fs")]
 pub mod fs;
 #[cfg(any(feature = "memory", feature = "ordered", feature = "remote"))]
+#[cfg_attr(
+    not(any(
+        feature = "etcd",
+        feature = "memory",
+        feature = "ordered",
+        feature = "postgres",
+        feature = "redis"
+    )),
+    allow(dead_code, reason = "not every client listens")
+)]
 mod inbox;
 #[cfg(feature = "memory")]
 pub mod memory;
@@ -30,6 +40,10 @@ pub mod redb;
 pub mod redis;
 pub mod registry;
 #[cfg(feature = "remote")]
+#[cfg_attr(
+    not(any(feature = "etcd", feature = "postgres", feature = "redis")),
+    allow(dead_code, unused_imports, reason = "not every client listens")
+)]
 pub mod remote;
 #[cfg(feature = "rocksdb")]
 pub mod rocksdb;

@@ -321,7 +321,8 @@ pub(crate) fn after(list: &List) -> Vec<u8> {
 }
 
 /// The least place behind all that begin so; `None` if there is none.
-pub(crate) fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
+#[cfg(any(feature = "etcd", feature = "mysql"))]
+fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     let end = prefix.iter().rposition(|byte| *byte != 0xff)?;
     let mut next = prefix[..=end].to_vec();
     next[end] += 1;
