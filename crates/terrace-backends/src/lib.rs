@@ -45,8 +45,6 @@ pub mod registry;
     allow(dead_code, unused_imports, reason = "not every client listens")
 )]
 pub mod remote;
-#[cfg(feature = "rocksdb")]
-pub mod rocksdb;
 #[cfg(feature = "sled")]
 pub mod sled;
 #[cfg(any(feature = "ordered", feature = "memory"))]

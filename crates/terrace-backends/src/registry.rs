@@ -35,10 +35,6 @@ const SCHEMES: &[(&str, Open)] = &[
     ("redb", |url, clock, spawn| {
         Ok(Arc::new(crate::redb::RedbStore::open(crate::redb::RedbConfig::from_url(url)?, clock, spawn)?))
     }),
-    #[cfg(feature = "rocksdb")]
-    ("rocksdb", |url, clock, spawn| {
-        Ok(Arc::new(crate::rocksdb::RocksdbStore::open(crate::rocksdb::RocksdbConfig::from_url(url)?, clock, spawn)?))
-    }),
     #[cfg(feature = "sled")]
     ("sled", |url, clock, spawn| {
         Ok(Arc::new(crate::sled::SledStore::open(crate::sled::SledConfig::from_url(url)?, clock, spawn)?))

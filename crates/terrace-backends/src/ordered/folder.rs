@@ -43,13 +43,8 @@ pub(super) const CLEAN_KEY: &[u8] = b"clean";
 pub(super) const FLOOR_KEY: &[u8] = b"floor";
 
 /// What the engines of this release keep in a folder, so that none is taken for empty by another.
-const FILES: [(&str, &str); 5] = [
-    ("fjall", "fjall"),
-    ("redb", "terrace.redb"),
-    ("rocksdb", "rocksdb"),
-    ("sled", "sled"),
-    ("sqlite", "terrace.sqlite"),
-];
+const FILES: [(&str, &str); 4] =
+    [("fjall", "fjall"), ("redb", "terrace.redb"), ("sled", "sled"), ("sqlite", "terrace.sqlite")];
 
 /// How a store over an engine is set up, whichever the engine is.
 #[derive(Clone, Debug)]

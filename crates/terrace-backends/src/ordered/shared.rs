@@ -51,7 +51,7 @@ impl<E: Engine> Journal for Shared<E> {
 
 impl<E: Engine> Shared<E> {
     /// Does something while the store cannot be closed.
-    pub(crate) fn with<T>(
+    pub(super) fn with<T>(
         &self,
         operation: &'static str,
         work: impl FnOnce(&Folder<E>) -> Result<T>,
@@ -104,7 +104,7 @@ impl<E: Engine> Shared<E> {
         }
     }
 
-    pub(crate) fn offload<'a, T: Send + 'static>(
+    pub(super) fn offload<'a, T: Send + 'static>(
         &self,
         name: &'static str,
         work: impl FnOnce() -> T + Send + 'static,

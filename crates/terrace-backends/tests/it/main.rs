@@ -16,7 +16,7 @@ mod memory;
 mod migrate;
 #[cfg(feature = "mysql")]
 mod mysql;
-#[cfg(any(feature = "fjall", feature = "redb", feature = "rocksdb", feature = "sled", feature = "sqlite"))]
+#[cfg(any(feature = "fjall", feature = "redb", feature = "sled", feature = "sqlite"))]
 mod ordered;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -32,7 +32,5 @@ mod redis;
 mod registry;
 #[cfg(any(feature = "etcd", feature = "mysql"))]
 mod remote;
-#[cfg(feature = "rocksdb")]
-mod rocksdb;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -30,12 +30,6 @@ const ENGINES: &[(&str, &str, &[&str])] = &[
     ("fjall", "fjall", &["", "durability=always"]),
     #[cfg(feature = "redb")]
     ("redb", "terrace.redb", &["durability=always", "durability=always&cache_bytes=100000&check=true"]),
-    #[cfg(feature = "rocksdb")]
-    (
-        "rocksdb",
-        "rocksdb",
-        &["", "durability=always&write_buffer_size=65536&block_cache_size=100000&max_open_files=16"],
-    ),
     #[cfg(feature = "sled")]
     ("sled", "sled", &["", "flush_every_ms=0"]),
     #[cfg(feature = "sqlite")]
