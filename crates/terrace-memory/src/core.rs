@@ -19,7 +19,7 @@ use crate::block::prefetch;
 use crate::cell::Pair;
 use crate::entry::Cause;
 use crate::gone::Gone;
-use crate::readers::{Pin, Readers};
+use crate::readers::{Pin, Pinned, Readers};
 use crate::slab::{NIL, Slab, Space};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Mutex};
 use crate::table::{AtHome, Table};
@@ -79,7 +79,7 @@ impl<K, V> Core<K, V> {
 
     /// The entry of a key, dead or alive.
     #[inline]
-    pub(crate) fn find<'p, Q>(&'p self, _pin: &'p Pin<'_>, hash: u32, key: &Q) -> Option<Found<'p, K, V>>
+    pub(crate) fn find<'p, Q>(&'p self, _pin: Pinned<'p>, hash: u32, key: &Q) -> Option<Found<'p, K, V>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -124,14 +124,14 @@ impl<K, V> Core<K, V> {
 
     /// Asks for the line of the index that a hash will be looked for in.
     #[inline]
-    pub(crate) fn prefetch_index(&self, _pin: &Pin<'_>, hash: u32) {
+    pub(crate) fn prefetch_index(&self, _pin: Pinned<'_>, hash: u32) {
         // SAFETY: as in `find`.
         unsafe { &*self.table.load(Ordering::Acquire) }.prefetch(hash);
     }
 
     /// Asks for the line of the entry that a hash most probably leads to.
     #[inline]
-    pub(crate) fn prefetch_entry(&self, pin: &Pin<'_>, hash: u32) {
+    pub(crate) fn prefetch_entry(&self, pin: Pinned<'_>, hash: u32) {
         if let Some(number) = self.at_home(pin, hash).next() {
             prefetch(self.slab.cell(number));
         }
@@ -139,14 +139,14 @@ impl<K, V> Core<K, V> {
 
     /// The entries that a hash leads to at once, which is where nearly all are.
     #[inline(always)]
-    pub(crate) fn at_home<'p>(&'p self, _pin: &'p Pin<'_>, hash: u32) -> AtHome<'p> {
+    pub(crate) fn at_home<'p>(&'p self, _pin: Pinned<'p>, hash: u32) -> AtHome<'p> {
         // SAFETY: as in `find`.
         unsafe { &*self.table.load(Ordering::Acquire) }.at_home(hash)
     }
 
     /// One of them.
     #[inline(always)]
-    pub(crate) fn candidate<'p>(&'p self, _pin: &'p Pin<'_>, number: u32) -> Found<'p, K, V> {
+    pub(crate) fn candidate<'p>(&'p self, _pin: Pinned<'p>, number: u32) -> Found<'p, K, V> {
         Found { core: self, cell: self.slab.cell(number), number }
     }
 

@@ -13,7 +13,7 @@ use crate::core::Found;
 use crate::entry::Meta;
 use crate::eviction::{Hits, Policy};
 use crate::memory::Memory;
-use crate::readers::Pin;
+use crate::readers::Pinned;
 use crate::shard::{Shard, index_hash, mark_use, meta};
 
 /// For so many keys at once the lines are asked for ahead: about as many as a processor can wait for.
@@ -53,7 +53,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.get_at(key, || now, read)
+        self.get_at(key, move || now, read)
     }
 
     /// The same for a caller to whom the time costs something: `now` is asked only if the entry may expire.
@@ -80,7 +80,7 @@ where
         Q: Eq + ?Sized,
     {
         match self.readers.usual_pin() {
-            Some(pin) => self.read_pinned(&pin, (hash, key), now, read),
+            Some(pin) => self.read_pinned(pin.token(), hash, key, now, read),
             None => self.read_rarely(hash, key, now, read),
         }
     }
@@ -99,14 +99,15 @@ where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        self.read_pinned(&self.readers.pin(), (hash, key), now, read)
+        self.read_pinned(self.readers.pin().token(), hash, key, now, read)
     }
 
     #[inline(always)]
     fn read_pinned<Q, R>(
         &self,
-        pin: &Pin<'_>,
-        (hash, key): (u64, &Q),
+        pin: Pinned<'_>,
+        hash: u64,
+        key: &Q,
         now: impl FnOnce() -> u64,
         read: impl FnOnce(&V) -> R,
     ) -> Option<R>
@@ -125,7 +126,7 @@ where
             }
         }
         if at_home.sends_on(index_hash(hash)) {
-            return self.read_further(pin, (hash, key), now, read);
+            return self.read_further(pin, hash, key, now, read);
         }
         pin.count_miss();
         self.missed(shard, hash);
@@ -137,8 +138,9 @@ where
     #[inline(never)]
     fn read_further<Q, R>(
         &self,
-        pin: &Pin<'_>,
-        (hash, key): (u64, &Q),
+        pin: Pinned<'_>,
+        hash: u64,
+        key: &Q,
         now: impl FnOnce() -> u64,
         read: impl FnOnce(&V) -> R,
     ) -> Option<R>
@@ -159,7 +161,7 @@ where
     #[inline(always)]
     fn take_note(
         &self,
-        pin: &Pin<'_>,
+        pin: Pinned<'_>,
         shard: &Shard<K, V, P>,
         hash: u64,
         found: &Found<'_, K, V>,
@@ -208,13 +210,16 @@ where
             let mut hashes = [0; AHEAD];
             for (hash, key) in hashes.iter_mut().zip(keys) {
                 *hash = self.hash(*key);
-                self.shard_of(*hash).1.core.prefetch_index(&pin, index_hash(*hash));
+                self.shard_of(*hash).1.core.prefetch_index(pin.token(), index_hash(*hash));
             }
             for hash in &hashes[..keys.len()] {
-                self.shard_of(*hash).1.core.prefetch_entry(&pin, index_hash(*hash));
+                self.shard_of(*hash).1.core.prefetch_entry(pin.token(), index_hash(*hash));
             }
             for (hash, key) in hashes.iter().zip(keys) {
-                if self.read_pinned(&pin, (*hash, *key), || now, |value| read(place, Some(value))).is_none() {
+                if self
+                    .read_pinned(pin.token(), *hash, *key, move || now, |value| read(place, Some(value)))
+                    .is_none()
+                {
                     read(place, None);
                 }
                 place += 1;
@@ -268,7 +273,8 @@ where
         let hash = self.hash(key);
         let core = &self.shard_of(hash).1.core;
         let pin = self.readers.pin();
-        let found = core.find(&pin, index_hash(hash), key).filter(|found| found.dead(now).is_none())?;
+        let found =
+            core.find(pin.token(), index_hash(hash), key).filter(|found| found.dead(now).is_none())?;
         Some(read(&found.pair().value, meta(core, found.number)))
     }
 
@@ -280,7 +286,7 @@ where
     {
         let hash = self.hash(key);
         let pin = self.readers.pin();
-        let found = self.shard_of(hash).1.core.find(&pin, index_hash(hash), key);
+        let found = self.shard_of(hash).1.core.find(pin.token(), index_hash(hash), key);
         found.is_some_and(|found| found.dead(now).is_none())
     }
 }

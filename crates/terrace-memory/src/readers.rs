@@ -9,13 +9,16 @@
 //! Each engine has a line per thread, chosen by a small number that the thread has for as long as it lives; the
 //! line also counts the thread's hits and misses, since it is written anyway.
 
-use std::cell::Cell;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::marker::PhantomData;
+mod barrier;
+mod pin;
+mod threads;
+
 use std::sync::OnceLock;
 use std::sync::atomic::{Ordering, compiler_fence, fence};
 
+use self::barrier::dear_fence;
+use self::pin::End;
+pub(crate) use self::pin::{Pin, Pinned, Usual};
 use crate::sync::AtomicU64;
 
 /// Threads with a line that is there from the beginning; those beyond find theirs a step slower.
@@ -67,20 +70,20 @@ impl Readers {
     /// Marks this thread as reading until the pin is dropped. May be nested.
     #[inline]
     pub(crate) fn pin(&self) -> Pin<'_> {
-        self.usual_pin().unwrap_or_else(|| self.rare_pin())
+        self.usual_pin().map_or_else(|| self.rare_pin(), |pin| pin.into_pin(self))
     }
 
     /// The same for a thread with a line among the first that is not pinned, as nearly all are. Whoever treats the others
     /// apart spares a hit everything that it takes to tell how the pin ends.
     #[inline(always)]
-    pub(crate) fn usual_pin(&self) -> Option<Pin<'_>> {
+    pub(crate) fn usual_pin(&self) -> Option<Usual<'_>> {
         let line = self.first.get(threads::current() as usize)?;
         let sequence = line.sequence.load(Ordering::Relaxed);
         if sequence & 1 == 1 {
             return None;
         }
         self.begin(line, sequence);
-        Some(Pin { line, end: End::Outermost, readers: self, local: PhantomData })
+        Some(Usual::of(line))
     }
 
     #[inline(always)]
@@ -114,7 +117,7 @@ impl Readers {
         if !matches!(end, End::Inner) {
             self.begin(line, sequence);
         }
-        Pin { line, end, readers: self, local: PhantomData }
+        Pin::of(line, end, self)
     }
 
     fn line(&self, thread: u32) -> &Line {
@@ -200,215 +203,5 @@ fn place(thread: u32) -> (usize, usize) {
     (block, beyond - FIRST * ((1 << block) - 1))
 }
 
-/// Where there is no barrier for writers. Not inlined, or it would stand in the way of those who need none.
-#[cold]
-#[inline(never)]
-fn dear_fence() {
-    fence(Ordering::SeqCst);
-}
-
-/// What the end of a pin ends.
-#[derive(Clone, Copy)]
-enum End {
-    /// The thread's reading.
-    Outermost,
-    /// Nothing: another pin is around it.
-    Inner,
-    /// The thread's reading, and its having a number.
-    Lent,
-}
-
-/// While this lives, nothing that this thread could have found in the engine is freed.
-pub(crate) struct Pin<'a> {
-    line: &'a Line,
-    end: End,
-    readers: &'a Readers,
-    /// It stands for this thread only.
-    local: PhantomData<*const ()>,
-}
-
-impl Pin<'_> {
-    /// Counts a read that found something. A plain store: no other thread has this line.
-    #[inline]
-    pub(crate) fn count_hit(&self) {
-        let hits = &self.line.hits;
-        hits.store(hits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-    }
-
-    /// Counts a read that found nothing.
-    #[inline]
-    pub(crate) fn count_miss(&self) {
-        let misses = &self.line.misses;
-        misses.store(misses.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-    }
-}
-
-impl Drop for Pin<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        match self.end {
-            End::Outermost => self.line.end(),
-            End::Inner => {}
-            End::Lent => self.readers.give_back(self.line),
-        }
-    }
-}
-
-/// The number of each thread that ever read: small, and given on when the thread ends.
-mod threads {
-    use super::{BinaryHeap, Cell, Reverse};
-
-    pub(super) const NONE: u32 = u32::MAX;
-
-    #[derive(Default)]
-    struct Numbers {
-        free: BinaryHeap<Reverse<u32>>,
-        next: u32,
-    }
-
-    // Not shuttle's: it is held for a moment only, and never across a point where schedules part.
-    static NUMBERS: std::sync::Mutex<Option<Numbers>> = std::sync::Mutex::new(None);
-
-    struct Registration(u32);
-
-    impl Drop for Registration {
-        fn drop(&mut self) {
-            set(NONE);
-            give_back(self.0);
-        }
-    }
-
-    #[cfg(not(shuttle))]
-    thread_local! {
-        // Without a destructor, so that reading it is one load. The other one gives the number back.
-        static CURRENT: Cell<u32> = const { Cell::new(NONE) };
-        static REGISTRATION: Registration = { let number = lend(); set(number); Registration(number) };
-    }
-    #[cfg(shuttle)]
-    shuttle::thread_local! {
-        static CURRENT: Cell<u32> = Cell::new(NONE);
-        static REGISTRATION: Registration = { let number = lend(); set(number); Registration(number) };
-    }
-
-    #[inline]
-    pub(super) fn current() -> u32 {
-        CURRENT.try_with(Cell::get).unwrap_or(NONE)
-    }
-
-    fn set(number: u32) {
-        let _ = CURRENT.try_with(|current| current.set(number));
-    }
-
-    /// Gives the thread its number, unless it is ending.
-    pub(super) fn register() -> Option<u32> {
-        REGISTRATION.try_with(|registration| registration.0).ok()
-    }
-
-    pub(super) fn lend() -> u32 {
-        let mut numbers = NUMBERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let numbers = numbers.get_or_insert_default();
-        match numbers.free.pop() {
-            Some(Reverse(number)) => number,
-            None => {
-                numbers.next += 1;
-                numbers.next - 1
-            }
-        }
-    }
-
-    pub(super) fn give_back(number: u32) {
-        let mut numbers = NUMBERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        numbers.get_or_insert_default().free.push(Reverse(number));
-    }
-}
-
-/// The writer's half of the barrier.
-mod barrier {
-    /// Whether readers may do without a fence.
-    pub(super) fn is_asymmetric() -> bool {
-        #[cfg(all(target_os = "linux", not(shuttle)))]
-        {
-            use rustix::thread::{MembarrierCommand, MembarrierQuery, membarrier, membarrier_query};
-            static REGISTERED: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
-                membarrier_query().contains(MembarrierQuery::PRIVATE_EXPEDITED)
-                    && membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok()
-            });
-            *REGISTERED
-        }
-        #[cfg(not(all(target_os = "linux", not(shuttle))))]
-        false
-    }
-
-    /// A full barrier on every running thread of this process; none is needed on those that do not run.
-    pub(super) fn everywhere() -> Option<()> {
-        #[cfg(all(target_os = "linux", not(shuttle)))]
-        return rustix::thread::membarrier(rustix::thread::MembarrierCommand::PrivateExpedited).ok();
-        #[cfg(not(all(target_os = "linux", not(shuttle))))]
-        None
-    }
-}
-
 #[cfg(all(test, not(shuttle)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grace_passes_when_those_pinned_before_it_have_gone_on() {
-        let readers = Readers::new();
-        assert!(readers.passed(&mut readers.grace().unwrap()));
-        let outer = readers.pin();
-        let mut grace = readers.grace().unwrap();
-        assert!(!readers.passed(&mut grace) && readers.is_pinned());
-        drop(readers.pin());
-        assert!(!readers.passed(&mut grace), "an inner pin ends nothing");
-        drop(outer);
-        let _later = readers.pin();
-        assert!(readers.passed(&mut grace), "a later pin is not waited for");
-    }
-
-    #[test]
-    fn far_threads_have_lines_of_their_own() {
-        let places: Vec<_> = (FIRST as u32..FIRST as u32 * 8).map(place).collect();
-        assert_eq!(places[0], (0, 0));
-        let expected = (0..3).flat_map(|block| (0..FIRST << block).map(move |place| (block, place)));
-        assert!(places.iter().copied().eq(expected));
-        let readers = Readers::new();
-        let barrier = std::sync::Barrier::new(100);
-        std::thread::scope(|scope| {
-            for _ in 0..100 {
-                scope.spawn(|| {
-                    let pin = readers.pin();
-                    barrier.wait();
-                    pin.count_hit();
-                    pin.count_miss();
-                    assert!(readers.is_pinned());
-                });
-            }
-        });
-        assert_eq!(readers.counts(), (100, 100));
-        assert!(readers.passed(&mut readers.grace().unwrap()));
-    }
-
-    #[test]
-    fn a_thread_that_is_ending_still_reads() {
-        struct Last<'a>(&'a Readers);
-        impl Drop for Last<'_> {
-            fn drop(&mut self) {
-                self.0.pin().count_hit();
-            }
-        }
-        thread_local!(static LAST: std::cell::RefCell<Option<Last<'static>>> = const { std::cell::RefCell::new(None) });
-        static READERS: OnceLock<Readers> = OnceLock::new();
-        let readers = READERS.get_or_init(Readers::new);
-        for _ in 0..10 {
-            std::thread::spawn(move || {
-                LAST.with(|last| *last.borrow_mut() = Some(Last(readers)));
-                drop(readers.pin());
-            })
-            .join()
-            .unwrap();
-        }
-        assert_eq!(readers.counts(), (10, 0));
-        assert!(readers.passed(&mut readers.grace().unwrap()));
-    }
-}
+mod tests;

@@ -1,11 +1,14 @@
-//! The program `terrace`. Everything is in the library half, where tests reach it.
+//! The program `terrace`. Everything is in the library half, where tests reach it; but for the allocator, which is the
+//! program's alone to choose.
+
+mod allocator;
 
 use std::process::ExitCode;
 
-/// Small values come and go on every thread; the C library's allocator spends a tenth of a write on that.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::BySize = allocator::BySize;
 
 fn main() -> ExitCode {
+    allocator::return_large_blocks();
     terrace_server::cli::main()
 }

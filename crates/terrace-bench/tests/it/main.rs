@@ -43,6 +43,7 @@ fn memory_runs_from_end_to_end_and_prints_json_for_every_subject() {
     for (case, metric) in [
         ("latency of a hit u64 10k uniform beside inserts", "p99.9"),
         ("two threads beside one, String 10k one-key", "2t in"),
+        ("two threads beside one, u64 10k uniform", "wall gain"),
         ("heap u64 10k", "heap"),
     ] {
         let of_case = |line: &&serde_json::Value| line["case"] == case && line["metric"] == metric;
@@ -58,6 +59,27 @@ fn cases_can_be_chosen_by_the_words_in_their_names() {
     let told = text(&output.stdout);
     assert!(!told.is_empty());
     assert!(told.lines().all(|line| line.contains("\"case\":\"evicting insert u64 10k 1t\"")), "{told}");
+}
+
+#[test]
+fn disk_compares_every_engine_and_says_what_it_skips() {
+    let output = bench(&["disk", "--quick", "--json", "--only", "1024 B noise"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let told = text(&output.stdout);
+    for engine in
+        ["terrace", "terrace-zstd", "terrace-mapped", "fjall", "redb", "sled", "sqlite", "lmdb", "foyer"]
+    {
+        let found = told.lines().any(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let all = engine == "foyer" || line["value"] == 1.0;
+            line["subject"] == engine && line["metric"] == "found" && all
+        });
+        assert!(found, "{engine}: {told}");
+    }
+    let output = bench(&["disk", "--quick", "--only", "larger than memory"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let told = text(&output.stdout) + &text(&output.stderr);
+    assert!(told.contains("larger than memory"), "{told}");
 }
 
 #[test]

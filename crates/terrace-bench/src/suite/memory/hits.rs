@@ -6,7 +6,7 @@ use super::value::Keyed;
 use super::{OURS, PEER, SMALL, THREADS, filled, measure, names, short};
 use crate::keys::{self, Law, Names};
 use crate::measure::{Cost, timed};
-use crate::report::{Against, COST, Metric, Report};
+use crate::report::{Against, COST, Report};
 use crate::suite::{Failure, Plan};
 
 /// What `Cache<K, V>` and the mixed cache may take of the time of the bare engine with the same keys and values.
@@ -98,7 +98,7 @@ fn hits<K: Keyed>(
 }
 
 /// Reads each share in a thread of its own, and looks at what was found.
-fn read<K: Keyed>(
+pub(super) fn read<K: Keyed>(
     case: &str,
     subject: &dyn Subject<K>,
     (shares, expected): (&[&[K]], &[Tally]),
@@ -119,49 +119,4 @@ fn read<K: Keyed>(
         Ok(Some(wrong)) => Err(wrong.into()),
         Err(_) => Err("a measured thread panicked".into()),
     }
-}
-
-/// The cost with two threads in parts of the cost with one, measured right after each other.
-const BOTH: [Metric; 3] = [
-    Metric { name: "cpu 2t", unit: "ns/op" },
-    Metric { name: "cpu 1t", unit: "ns/op" },
-    Metric { name: "2t in", unit: "of 1t" },
-];
-
-/// What a hit costs when another thread reads too, beside what it costs alone.
-pub(super) fn by_two_threads(plan: &Plan, report: &mut Report) -> Result<(), Failure> {
-    let all = keys::all(SMALL)?;
-    let texts = Names::of(&all);
-    for law in [Law::Uniform, Law::OneKey] {
-        let order = keys::order(law, SMALL, 2 * plan.operations(1_000_000))?;
-        let case = |kind: &str| format!("two threads beside one, {kind} 10k {}", law.name());
-        if plan.wants(&case("u64")) {
-            let subjects = filled(words(2 * SMALL)?, &all);
-            both(plan, report, &case("u64"), &subjects, &order)?;
-        }
-        if plan.wants(&case("String")) {
-            let subjects = filled(strings(2 * SMALL)?, &texts.in_order(&all));
-            both(plan, report, &case("String"), &subjects, &texts.in_order(&order))?;
-        }
-    }
-    Ok(())
-}
-
-fn both<K: Keyed>(
-    plan: &Plan,
-    report: &mut Report,
-    case: &str,
-    subjects: &[Box<dyn Subject<K>>],
-    order: &[K],
-) -> Result<(), Failure> {
-    let shares: Vec<&[K]> = order.chunks(order.len() / 2).collect();
-    let expected: Vec<Tally> = shares.iter().map(|share| Tally::of(share)).collect();
-    let sample = |index: usize| {
-        let subject = subjects[index].as_ref();
-        let one = read(case, subject, (&shares[..1], &expected[..1]))?.cpu_ns;
-        let two = read(case, subject, (&shares, &expected))?.cpu_ns;
-        Ok(vec![two, one, two / one])
-    };
-    let against = |subject: &str| if subject == PEER { None } else { Against::just(PEER) };
-    measure(plan, report, case, (&BOTH, against), &names(subjects), sample)
 }

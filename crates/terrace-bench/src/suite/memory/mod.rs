@@ -9,6 +9,7 @@ mod contender;
 mod counting;
 mod hits;
 mod latency;
+mod scaling;
 mod subject;
 mod value;
 mod weight;
@@ -29,12 +30,13 @@ const SMALL: usize = 10_000;
 const LARGE: usize = 1_000_000;
 
 pub(super) fn run(plan: &Plan, report: &mut Report) -> Result<(), Failure> {
+    tell_the_machine();
     let entries: &[usize] = if plan.quick { &[SMALL] } else { &[SMALL, LARGE] };
     for &entries in entries {
         hits::by_number(plan, report, entries)?;
         hits::by_text(plan, report, entries)?;
     }
-    hits::by_two_threads(plan, report)?;
+    scaling::by_two_threads(plan, report)?;
     counting::of_hits(plan, report)?;
     for &entries in entries {
         writes::evicting(plan, report, entries)?;
@@ -43,6 +45,14 @@ pub(super) fn run(plan: &Plan, report: &mut Report) -> Result<(), Failure> {
     writes::making(plan, report)?;
     latency::beside_a_writer(plan, report, if plan.quick { SMALL } else { LARGE })?;
     weight::of_entries(plan, report, if plan.quick { SMALL } else { LARGE })
+}
+
+/// What two threads gain, and what waits, depends on the machine and on what else runs there.
+fn tell_the_machine() {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown");
+    eprintln!("terrace-bench: {processors} processors, which may be shared; the load average is {load}");
 }
 
 /// `10k`, `1m`.
