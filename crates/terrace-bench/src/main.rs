@@ -47,7 +47,7 @@ struct Arguments {
     /// The program that suite `server` measures [default: `terrace` beside this program]
     #[arg(long, value_name = "PATH")]
     terrace: Option<PathBuf>,
-    /// Of suite `memory`, measure only the cases whose names contain all of these
+    /// Of suites `memory` and `disk`, measure only the cases whose names contain all of these
     #[arg(long, value_name = "WORD", num_args = 1..)]
     only: Vec<String>,
     /// Where suites `server`, `disk` and `stores` make data directories [default: the system's folder for such]

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use crate::codec::training::dictionary_name;
 use crate::error::{Error, Result};
+use crate::fetch::check;
 use crate::header::{HEADER_LEN, Header, MARK_NAME, Mark, id_of, segment_name};
 use crate::io::Io;
-use crate::read::check;
 use crate::report::Damage;
 use crate::scan::{End, Step, walk};
 use crate::shared::Shared;

@@ -15,7 +15,9 @@ use crate::point::point;
 use crate::record::{Coded, Draft, Head, Kind, Location};
 use crate::shared::Shared;
 use crate::tally::Tally;
-use crate::write::{Delete, Deleted, Put, Written, check_delete, check_put, given, tally_of, tombstone};
+use crate::write::{
+    Condition, Delete, Deleted, Put, Written, check_delete, check_put, given, tally_of, tombstone,
+};
 use crate::writer::{Purpose, Writer};
 
 /// One write of a batch.
@@ -25,6 +27,15 @@ pub enum Write<'a> {
     Put(&'a [u8], Put<'a>),
     /// As [`Disk::delete`](crate::Disk::delete).
     Delete(&'a [u8], Delete),
+}
+
+impl Write<'_> {
+    fn condition(&self) -> Condition {
+        match self {
+            Self::Put(_, put) => put.condition,
+            Self::Delete(_, delete) => delete.condition,
+        }
+    }
 }
 
 /// What became of one write of a batch.
@@ -113,6 +124,10 @@ impl Shared {
             }
         }
         self.begin(&mut writer, bytes, purpose, now)?;
+        let versions = || writes.iter().map(|write| given(write.condition()));
+        if versions().any(|version| version.is_none()) {
+            self.announce_ahead(&mut writer, versions().flatten().max().unwrap_or(0), bytes)?;
+        }
         for wanted in unchanged {
             let hash = self.index.hash(wanted.key);
             let old = with_workspace(|workspace| self.lookup(hash, wanted.key, now, workspace))?;
@@ -160,10 +175,11 @@ impl Shared {
         let mut latest = Latest::default();
         let mut crc = 0;
         for (write, stored) in writes.iter().zip(encoded) {
-            let (key, condition, group) = match write {
-                Write::Put(key, put) => (*key, put.condition, put.group),
-                Write::Delete(key, delete) => (*key, delete.condition, delete.group),
+            let (key, group) = match write {
+                Write::Put(key, put) => (*key, put.group),
+                Write::Delete(key, delete) => (*key, delete.group),
             };
+            let condition = write.condition();
             let hash = self.index.hash(key);
             let earlier = latest.get(&hash.0).and_then(|all| {
                 all.iter()
@@ -226,6 +242,7 @@ impl Shared {
     pub(crate) fn clear(&self, group: Option<u32>, floor_deadline_ms: u64, now: u64) -> Result<u64> {
         let mut writer = self.writer.lock();
         self.begin(&mut writer, 64, Purpose::Reserve, now)?;
+        self.announce_ahead(&mut writer, 0, 64)?;
         let start = writer.at();
         let head = Head { group: group.unwrap_or(0), ..Head::new(Kind::Control) };
         let control = Control::Clear { all: group.is_none(), deadline_ms: floor_deadline_ms };

@@ -60,14 +60,19 @@ pub enum Compression {
     Adaptive,
 }
 
-/// How sealed segments are read.
+/// How segments are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reads {
     /// By positioned reads: an error of the device is an error.
     #[default]
     Positioned,
-    /// From a mapping: faster when warm, but an error of the device ends the process.
+    /// Sealed segments from a mapping: faster when warm, but an error of the device ends the process.
     Mapped,
+    /// As `Positioned`, and [`Disk::get_many`](crate::Disk::get_many) hands all of its reads to the kernel together, by
+    /// io_uring. Where the kernel or a container forbids that, or this build is without it, opening is refused.
+    Ring,
+    /// As `Ring` where that is possible, and as `Positioned` elsewhere.
+    Auto,
 }
 
 /// What a cache takes in.
@@ -93,7 +98,7 @@ pub struct Config {
     pub segment_bytes: Option<u64>,
     /// How values are made shorter.
     pub compression: Compression,
-    /// How sealed segments are read.
+    /// How segments are read.
     pub reads: Reads,
     /// What a cache takes in.
     pub admission: Admission,

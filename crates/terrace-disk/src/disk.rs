@@ -5,9 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::backup::{Copied, Progress, Verified};
 use crate::batch::{Outcome, Unchanged, Write};
-use crate::codec::training::Trained;
-use crate::compact::Compacted;
-use crate::config::{Config, Durability, Mode};
+use crate::config::Config;
 use crate::error::Result;
 use crate::io::Io;
 use crate::list::{Now, Page, Range};
@@ -17,19 +15,16 @@ use crate::read::{Entry, Found};
 use crate::report::OpenReport;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
-use crate::stats::{Health, Stats};
-use crate::sweep::Swept;
 use crate::tally::Tally;
 use crate::unordered::Unordered;
 use crate::write::{Delete, Deleted, Put, Written};
-use crate::writer::Purpose;
 
 /// An open log. All methods may be called by any thread; `now_ms` is the time in milliseconds since 1970.
 ///
 /// It starts no threads of its own: [`Disk::sweep`], [`Disk::compact_step`], [`Disk::sync`],
-/// [`Disk::checkpoint`] and [`Disk::train`] are steps of background work that its owner calls.
+/// [`Disk::checkpoint`] and [`Disk::train`] are steps of background work that its owner calls (`upkeep.rs`).
 pub struct Disk {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl std::fmt::Debug for Disk {
@@ -198,96 +193,6 @@ impl Disk {
         self.shared.release_doomed(&mut self.shared.writer.lock())
     }
 
-    /// Whether something waits for a [`Disk::sync`] that nobody else will make: under `interval`, to be asked as
-    /// often as the interval says.
-    #[must_use]
-    pub fn sync_due(&self) -> bool {
-        let unsynced = || {
-            let writer = self.shared.writer.lock();
-            writer.active.is_some() && self.shared.commit.synced() < writer.position()
-                || (!writer.doomed.is_empty() && !self.shared.has_snapshots())
-        };
-        !matches!(self.shared.config.durability, Durability::Never) && unsynced()
-    }
-
-    /// Removes at most so many expired entries and floors that are not needed any more. To be called now and then.
-    ///
-    /// # Errors
-    /// `Io`, `Full`.
-    ///
-    /// # Cost
-    /// One read for each; nothing for shards of the index in which nothing is due.
-    pub fn sweep(&self, limit: usize, now_ms: u64) -> Result<Swept> {
-        self.shared.sweep(limit, now_ms)
-    }
-
-    /// Judges floors by this time, in milliseconds since 1970, until it is told another, instead of by the time that
-    /// is passed in, if that is later. For owners whose wall clock may jump ahead: a floor must outlive what it
-    /// guards against.
-    pub fn hold_floors(&self, time_ms: u64) {
-        self.shared.floor_time_ms.store(time_ms, Ordering::Relaxed);
-    }
-
-    /// Goes through about so many bytes of the segment with the most garbage and appends again what is alive.
-    ///
-    /// # Errors
-    /// As of [`Disk::put`].
-    pub fn compact_step(&self, bytes: u64, now_ms: u64) -> Result<Compacted> {
-        self.shared.compact_step(bytes, now_ms)
-    }
-
-    /// Whether [`Disk::compact_step`] would find something to do.
-    #[must_use]
-    pub fn compaction_due(&self) -> bool {
-        self.shared.compaction_due()
-    }
-
-    /// Makes room in a cache ahead of the time it is needed, so that no put has to. Returns whether it did.
-    ///
-    /// # Errors
-    /// As of [`Disk::put`].
-    pub fn evict_step(&self, now_ms: u64) -> Result<bool> {
-        let Mode::Cache { budget } = self.shared.config.mode else { return Ok(false) };
-        let mut writer = self.shared.writer.lock();
-        self.shared.begin(&mut writer, 64, Purpose::Reserve, now_ms)?;
-        let before = writer.doomed.len();
-        self.shared.evict_ahead(&mut writer, budget, now_ms)?;
-        Ok(writer.doomed.len() > before)
-    }
-
-    /// Whether an index snapshot is due.
-    #[must_use]
-    pub fn checkpoint_due(&self) -> bool {
-        self.shared.checkpoint_due()
-    }
-
-    /// Writes an index snapshot while the log is in use. It makes opening fast, nothing else.
-    ///
-    /// # Errors
-    /// `Io`, `Full`, `Failed`: nothing is lost by it.
-    pub fn checkpoint(&self) -> Result<()> {
-        self.shared.checkpoint(false)
-    }
-
-    /// Whether learning a dictionary is likely to pay.
-    #[must_use]
-    pub fn wants_training(&self) -> bool {
-        let appended = self.shared.counters.appended.load(Ordering::Relaxed);
-        self.shared.wants_training(appended)
-    }
-
-    /// Learns a dictionary from the newest values, and adopts it if that pays.
-    ///
-    /// # Errors
-    /// `Io`, `Failed`.
-    ///
-    /// # Cost
-    /// A few hundred milliseconds and some MiB, without a lock that readers or writers take.
-    pub fn train(&self) -> Result<Trained> {
-        let appended = self.shared.counters.appended.load(Ordering::Relaxed);
-        self.shared.train(appended)
-    }
-
     /// A page of entries in the order of keys. Not a snapshot: an entry that is there, unchanged, from the first
     /// page to the last is listed exactly once.
     ///
@@ -353,49 +258,6 @@ impl Disk {
     /// `Io`; damage is in the result.
     pub fn verify(&self, progress: Progress<'_>) -> Result<Verified> {
         self.shared.verify(progress)
-    }
-
-    /// What it holds and what it did.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        let shared = &*self.shared;
-        let writer = shared.writer.lock();
-        let total = writer.tallies.total();
-        let mut stats = Stats {
-            entries: total.count,
-            bytes: total.bytes,
-            stored_bytes: total.stored,
-            file_bytes: shared.used_bytes(&writer).0,
-            retired_segments: writer.doomed.len() as u64,
-            low: writer.low,
-            ..Stats::default()
-        };
-        drop(writer);
-        stats.segments = shared.segments.read().len() as u64;
-        stats.index_slots = shared.index.len() as u64;
-        stats.index_bytes = shared.index.heap_bytes() as u64;
-        stats.not_admitted = shared.gate.refused();
-        stats.damaged = shared.damaged.load(Ordering::Relaxed);
-        shared.counters.fill(&mut stats);
-        stats
-    }
-
-    /// How it is doing.
-    #[must_use]
-    pub fn health(&self) -> Health {
-        let shared = &*self.shared;
-        if let Err(error) = shared.check_writable() {
-            return Health::Down(error.to_string());
-        }
-        match shared.damaged.load(Ordering::Relaxed) {
-            0 if shared.writer.lock().low && matches!(shared.config.mode, Mode::Store { .. }) => {
-                Health::Degraded(
-                    "there is no room: puts are refused, deletes and compaction go on".to_owned(),
-                )
-            }
-            0 => Health::Up,
-            times => Health::Degraded(format!("damage was come across {times} times: verify it")),
-        }
     }
 
     /// Makes everything durable, writes an index snapshot, and refuses all later calls. A second call is `Ok`.

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use crate::codec::with_workspace;
 use crate::error::{Error, Result};
+use crate::header::MARK_FILE_LEN;
 use crate::index::{Hash, SHARDS, Slot};
 use crate::point::point;
 use crate::segment::Segment;
@@ -16,15 +17,28 @@ use crate::shared::Shared;
 use crate::writer::Writer;
 
 impl Shared {
-    /// The bytes that all files take, and those of them that retired segments take.
+    /// The bytes that all files take.
+    pub(crate) fn file_bytes(&self, writer: &Writer) -> u64 {
+        self.bytes_without_snapshot(writer) + writer.checkpoint_bytes
+    }
+
+    /// The bytes that all files take, with the room that the next index snapshot will, and those of them that retired
+    /// segments take.
     pub(crate) fn used_bytes(&self, writer: &Writer) -> (u64, u64) {
+        let doomed: u64 = writer.doomed.iter().map(|(segment, _)| segment.len()).sum();
+        let snapshot = writer.checkpoint_bytes.max(self.snapshot_estimate());
+        (self.bytes_without_snapshot(writer) + snapshot, doomed)
+    }
+
+    /// The bytes of all files but index snapshots.
+    pub(crate) fn bytes_without_snapshot(&self, writer: &Writer) -> u64 {
         let active = writer.active.as_ref().map(|active| active.id);
         let len = |segment: &Segment| {
             if Some(segment.id) == active { segment.capacity } else { segment.len() }
         };
         let segments: u64 = self.segments.read().iter().map(|segment| len(segment)).sum();
-        let doomed: u64 = writer.doomed.iter().map(|(segment, _)| segment.len()).sum();
-        (segments + writer.checkpoint_bytes, doomed)
+        let unreadable: u64 = writer.unreadable.iter().map(|(_, len)| len).sum();
+        segments + unreadable + self.codecs.dictionary_bytes() + MARK_FILE_LEN
     }
 
     fn oldest_sealed(&self, writer: &Writer) -> Option<Arc<Segment>> {

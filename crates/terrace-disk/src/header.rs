@@ -87,6 +87,9 @@ impl Header {
     }
 }
 
+/// The length of the file that marks a folder.
+pub(crate) const MARK_FILE_LEN: u64 = 32;
+
 /// What the folder's mark says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
@@ -159,6 +162,7 @@ mod tests {
         assert_eq!(Header::parse(&bytes).unwrap(), Some(header));
         let mark = Mark { store: 8, seed: 9 };
         let marked = mark.to_bytes();
+        assert_eq!(marked.len() as u64, MARK_FILE_LEN);
         assert_eq!(Mark::parse(&marked).unwrap(), mark);
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes.clone();

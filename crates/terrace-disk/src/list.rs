@@ -182,17 +182,32 @@ impl Shared {
         let mut key = Vec::new();
         while low < high {
             let middle = low + (high - low) / 2;
-            key.clear();
-            let offset = cursor.run.get(middle).copied().unwrap_or(0);
-            self.key_at(&cursor.segment, offset, &mut key)?;
+            // The next one whose key is known decides; without any, what lies before does.
+            let mut at = middle;
+            let mut known = false;
+            while at < high && !known {
+                known = self.key_of(cursor, at, &mut key)?;
+                at += usize::from(!known);
+            }
             let before = key.as_slice() < range.from || (range.after && key.as_slice() == range.from);
-            if before {
-                low = middle + 1;
+            if known && before {
+                low = at + 1;
             } else {
                 high = middle;
             }
         }
         Ok(low)
+    }
+
+    /// The key at a position of a run; false if the record there is damaged.
+    fn key_of(&self, cursor: &Cursor, at: usize, key: &mut Vec<u8>) -> Result<bool> {
+        key.clear();
+        let Some(offset) = cursor.run.get(at).copied() else { return Ok(false) };
+        match self.key_at(&cursor.segment, offset, key) {
+            Ok(()) => Ok(true),
+            Err(Error::Corrupt { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Puts the next record of a run into the heap.
@@ -211,9 +226,11 @@ impl Shared {
                 continue;
             }
             let mut key = Vec::new();
-            self.key_at(&cursor.segment, offset, &mut key)?;
-            heap.push(Reverse((key, cursor.segment.id, offset, number)));
-            return Ok(());
+            if self.key_of(cursor, cursor.at - 1, &mut key)? {
+                heap.push(Reverse((key, cursor.segment.id, offset, number)));
+                return Ok(());
+            }
+            self.note_damage();
         }
         Ok(())
     }

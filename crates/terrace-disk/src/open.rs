@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::admission::Gate;
 use crate::cipher::KeySource;
 use crate::codec::Codecs;
-use crate::config::Config;
+use crate::config::{Config, Reads};
 use crate::error::{Error, Result};
 use crate::evicted::Evicted;
 use crate::header::{HEADER_LEN, Header, MARK_NAME, Mark, id_of, segment_name};
@@ -94,6 +94,21 @@ fn find_segments(io: &dyn Io, names: &[String], mark: Mark) -> Result<Found> {
     Ok(found)
 }
 
+/// The folder as it is to be read, and whether that is by a ring.
+fn choose_reads(io: Arc<dyn Io>, reads: Reads) -> Result<(Arc<dyn Io>, bool)> {
+    if !matches!(reads, Reads::Ring | Reads::Auto) {
+        return Ok((io, false));
+    }
+    match io.ringed() {
+        Ok(ringed) => Ok((ringed, true)),
+        Err(_) if reads == Reads::Auto => Ok((io, false)),
+        Err(error) => {
+            let why = format!("{error}: choose positioned reads, or `auto` to do without where it must be");
+            Err(Error::Invalid(why))
+        }
+    }
+}
+
 /// Opens the log in a folder, or makes one.
 pub(crate) fn open(
     io: Arc<dyn Io>,
@@ -102,6 +117,7 @@ pub(crate) fn open(
     now: u64,
 ) -> Result<(Arc<Shared>, OpenReport)> {
     config.check()?;
+    let (io, ringed) = choose_reads(io, config.reads)?;
     let lock = io.lock().map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => Error::Busy,
         _ => Error::Io { op: "lock", name: "the folder".to_owned(), source: error },
@@ -116,6 +132,7 @@ pub(crate) fn open(
         gate: Gate::new(config.admission),
         evicted: Evicted::new(config.mode),
         io,
+        ringed,
         config,
         mark,
         keys,

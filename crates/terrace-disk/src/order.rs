@@ -1,8 +1,8 @@
 //! The keys of a segment in their order.
 //!
 //! Decision: built when somebody first lists, by one walk through the segment, and kept in memory: four bytes a
-//! record. The segment that is written gets a further sorted run at each listing, and all are made one when there
-//! are many. A log that is never listed pays nothing.
+//! record; that of a sealed segment is kept beside it as well (`sorted.rs`). The segment that is written gets a further sorted
+//! run at each listing, and all are made one when there are many. A log that is never listed pays nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -11,9 +11,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::codec::with_workspace;
+use crate::config::Reads;
 use crate::error::{Error, Result};
+use crate::fetch::check;
 use crate::header::{HEADER_LEN, segment_name};
-use crate::record::{Head, Kind, split};
+use crate::read::head_and_key;
+use crate::record::{Head, KEY_LIMIT, Kind, split, total_len};
 use crate::scan::{End, Step, walk};
 use crate::segment::Segment;
 use crate::shared::Shared;
@@ -38,8 +41,8 @@ pub(crate) struct Orders {
 
 /// More runs than this are made one.
 const MOST_RUNS: usize = 12;
-/// The first bytes of a record that are read to find its key.
-const FIRST: usize = 256;
+/// The first bytes of a record that are read to find its key, and check it if they are all of it.
+const FIRST: usize = 4 << 10;
 
 impl Orders {
     pub(crate) fn forget(&self, segment: u64) {
@@ -59,21 +62,40 @@ impl Orders {
 impl Shared {
     /// The runs that cover a segment as it is now.
     pub(crate) fn runs(&self, segment: &Arc<Segment>) -> Result<Vec<Run>> {
-        let len = segment.len();
-        let mut order = self.orders.known.lock().get(&segment.id).cloned().unwrap_or_default();
-        if order.to >= len {
-            return Ok(order.runs);
+        let (sealed, len) = (segment.is_sealed(), segment.len());
+        let known = self.orders.known.lock().get(&segment.id).cloned();
+        if let Some(order) =
+            known.as_ref().filter(|order| order.to >= len && (!sealed || order.runs.len() < 2))
+        {
+            return Ok(order.runs.clone());
         }
-        if order.runs.len() >= MOST_RUNS {
-            order = Order::default();
-        }
+        let order = if sealed { self.whole(segment, len)? } else { self.longer(segment, len, known)? };
+        self.orders.known.lock().insert(segment.id, order.clone());
+        Ok(order.runs)
+    }
+
+    /// The order of a sealed segment, in one run: the one that was kept, or one that is kept from now on.
+    fn whole(&self, segment: &Arc<Segment>, len: u64) -> Result<Order> {
+        let run = match self.load_order(segment) {
+            Some(run) => run,
+            None => {
+                let run = self.sort(segment, HEADER_LEN, len)?;
+                self.keep_order(segment, &run);
+                run
+            }
+        };
+        Ok(Order { to: len, runs: vec![run] })
+    }
+
+    /// The order of the segment that is written, with one more run for what came since it was last asked for.
+    fn longer(&self, segment: &Arc<Segment>, len: u64, known: Option<Order>) -> Result<Order> {
+        let mut order = known.filter(|order| order.runs.len() < MOST_RUNS).unwrap_or_default();
         let run = self.sort(segment, order.to.max(HEADER_LEN), len)?;
         order.to = len;
         if !run.is_empty() {
             order.runs.push(run);
         }
-        self.orders.known.lock().insert(segment.id, order.clone());
-        Ok(order.runs)
+        Ok(order)
     }
 
     fn sort(&self, segment: &Arc<Segment>, from: u64, to: u64) -> Result<Run> {
@@ -99,7 +121,8 @@ impl Shared {
         Ok(offsets.into_iter().map(|(_, _, offset)| offset).collect())
     }
 
-    /// Appends the key of the record at an offset to `out`. The record is not checked: whoever returns it does.
+    /// Appends the key of the record at an offset to `out`. A record of a few KiB is checked; of a longer one only whoever
+    /// returns it knows whether it is sound.
     pub(crate) fn key_at(&self, segment: &Arc<Segment>, offset: u32, out: &mut Vec<u8>) -> Result<()> {
         let corrupt = || Error::Corrupt { segment: segment.id, offset: offset.into(), what: "it has no key" };
         if segment.cipher.is_some() {
@@ -110,11 +133,11 @@ impl Shared {
                 })
             });
         }
-        self.head_and_key_at(segment, offset, true, out).map(drop)
+        let mapped = self.config.reads == Reads::Mapped;
+        self.head_and_key_at(segment, offset, mapped, out).map(drop)
     }
 
-    /// The head of a record in a segment that is not encrypted; its key is appended to `out`. Neither is checked.
-    /// `mapped` allows to read them from a mapping.
+    /// The head of a record in a segment that is not encrypted; its key is appended to `out`. `mapped` allows to read them from a mapping.
     pub(crate) fn head_and_key_at(
         &self,
         segment: &Arc<Segment>,
@@ -125,19 +148,32 @@ impl Shared {
         let corrupt = || Error::Corrupt { segment: segment.id, offset: offset.into(), what: "it has no key" };
         if mapped && let Some(map) = segment.map() {
             let bytes = map.bytes().get(offset as usize..).unwrap_or_default();
-            let (head, at) = Head::parse(bytes, segment.form().usual_key).map_err(|_| corrupt())?;
-            out.extend_from_slice(bytes.get(at..at + head.key_len as usize).ok_or_else(corrupt)?);
-            return Ok(head);
+            return take_key(segment, offset, bytes, out)?.ok_or_else(corrupt);
         }
-        let mut bytes = Vec::with_capacity(FIRST);
-        self.read_record(segment, offset, Some(FIRST), &mut bytes)?;
-        let (head, at) = Head::parse(&bytes, segment.form().usual_key).map_err(|_| corrupt())?;
-        let end = at + head.key_len as usize;
-        if end > bytes.len() {
+        with_workspace(|workspace| {
+            let bytes = &mut workspace.record;
             bytes.clear();
-            self.read_record(segment, offset, Some(end), &mut bytes)?;
-        }
-        out.extend_from_slice(bytes.get(at..end).ok_or_else(corrupt)?);
-        Ok(head)
+            self.read_record(segment, offset, Some(FIRST), bytes)?;
+            if let Some(head) = take_key(segment, offset, bytes, out)? {
+                return Ok(head);
+            }
+            bytes.clear();
+            self.read_record(segment, offset, Some(head_and_key(KEY_LIMIT)), bytes)?;
+            take_key(segment, offset, bytes, out)?.ok_or_else(corrupt)
+        })
     }
+}
+
+/// Appends the key of the record at the beginning of these bytes, and checks the record if it is short and they are all
+/// of it; `None` if they end within the key.
+fn take_key(segment: &Segment, offset: u32, bytes: &[u8], out: &mut Vec<u8>) -> Result<Option<Head>> {
+    let corrupt = |_| Error::Corrupt { segment: segment.id, offset: offset.into(), what: "it has no key" };
+    let (head, at) = Head::parse(bytes, segment.form().usual_key).map_err(corrupt)?;
+    let len = total_len(&head, at, segment.overhead());
+    if let Some(whole) = bytes.get(..len).filter(|whole| whole.len() <= FIRST) {
+        check(segment, offset, whole)?;
+    }
+    let Some(key) = bytes.get(at..at + head.key_len as usize) else { return Ok(None) };
+    out.extend_from_slice(key);
+    Ok(Some(head))
 }

@@ -86,6 +86,7 @@ pub const BUGS: &[&str] = &[
     "delete_not_durable",
     "ttl_extended_on_restart",
     "nonce_reused",
+    "version_not_announced",
 ];
 
 #[cfg(seeded_bug)]

@@ -10,15 +10,12 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use crate::codec::{Workspace, with_workspace};
-use crate::config::Reads;
 use crate::error::{Error, Result};
-use crate::header::segment_name;
 use crate::index::{Hash, Slot};
 use crate::point::bug;
-use crate::record::{HIGHEST_VERSION, Head, KEY_LIMIT, Kind, LONGEST_HEAD, Record, split, total_len, unseal};
+use crate::record::{HIGHEST_VERSION, Head, KEY_LIMIT, Kind, LONGEST_HEAD, Record, split, unseal};
 use crate::segment::Segment;
 use crate::shared::Shared;
-use crate::varint::Bad;
 
 /// What is known of a value that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +52,13 @@ pub(crate) type Candidate = (Slot, Arc<Segment>);
 impl Shared {
     /// Entries of the index that may be the key's, have not expired for sure, and come after the first `skip`.
     #[inline]
-    fn candidates(&self, hash: Hash, time: u64, touch: bool, skip: usize) -> [Option<Candidate>; CANDIDATES] {
+    pub(crate) fn candidates(
+        &self,
+        hash: Hash,
+        time: u64,
+        touch: bool,
+        skip: usize,
+    ) -> [Option<Candidate>; CANDIDATES] {
         let mut found = [const { None }; CANDIDATES];
         let mut room = found.iter_mut();
         let table = self.index.read(hash.shard());
@@ -96,14 +99,7 @@ impl Shared {
                         slot.most_bytes(),
                         workspace,
                         |head, body, workspace| {
-                            let Some((found, ..)) = split(&head, body) else { return Ok(None) };
-                            let version = version_of(&segment, offset, &head);
-                            let over = segment.is_over(head.expires_ms, now);
-                            if found != key
-                                || head.kind != Kind::Put
-                                || over
-                                || self.floors.bury(head.group, version)
-                            {
+                            if !self.is_live(&segment, offset, &head, body, key, now) {
                                 return Ok(None);
                             }
                             then(&segment, offset, head, body, workspace).map(Some)
@@ -132,67 +128,20 @@ impl Shared {
         }
     }
 
-    /// Reads and checks the record at a place and hands head and body to the closure.
-    pub(crate) fn with_record<T>(
-        &self,
-        segment: &Arc<Segment>,
-        offset: u32,
-        most: Option<usize>,
-        workspace: &mut Workspace,
-        then: impl FnOnce(Head, &[u8], &mut Workspace) -> Result<T>,
-    ) -> Result<T> {
-        if self.config.reads == Reads::Mapped
-            && segment.cipher.is_none()
-            && let Some(map) = segment.map()
-        {
-            let bytes = map.bytes().get(offset as usize..).unwrap_or_default();
-            let record = check(segment, offset, bytes)?;
-            return then(record.head, record.body(), workspace);
-        }
-        let mut bytes = std::mem::take(&mut workspace.record);
-        bytes.clear();
-        let outcome = self.read_record(segment, offset, most, &mut bytes).and_then(|()| {
-            let record = check(segment, offset, &bytes)?;
-            let Some(cipher) = segment.cipher.as_ref().filter(|_| record.head.is_sealed()) else {
-                return then(record.head, record.body(), workspace);
-            };
-            let (mut head, mut body) =
-                (std::mem::take(&mut workspace.head), std::mem::take(&mut workspace.body));
-            record.clear(&mut head);
-            body.clear();
-            body.extend_from_slice(record.body());
-            let opened = unseal(&**cipher, segment.at(offset), &head, &mut body);
-            let outcome = match opened {
-                Ok(()) => then(record.head, &body, workspace),
-                Err(what) => Err(Error::Corrupt { segment: segment.id, offset: offset.into(), what }),
-            };
-            (workspace.head, workspace.body) = (head, body);
-            outcome
-        });
-        workspace.record = bytes;
-        outcome
-    }
-
-    /// Appends the bytes of a record, and perhaps more, to `out`.
-    pub(crate) fn read_record(
+    /// Whether a record that was checked is the key's entry, and everybody can see it.
+    pub(crate) fn is_live(
         &self,
         segment: &Segment,
         offset: u32,
-        most: Option<usize>,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
-        let read = |from: u32, len: usize, out: &mut Vec<u8>| {
-            let read = segment.read(from, len, out);
-            read.map_err(|source| Error::Io { op: "read", name: segment_name(segment.id), source })
-        };
-        if let Some(most) = most {
-            return read(offset, most, out);
-        }
-        read(offset, 4096, out)?;
-        let Ok((head, body_at)) = Head::parse(out, segment.form().usual_key) else { return Ok(()) };
-        let rest = total_len(&head, body_at, segment.overhead()).saturating_sub(out.len());
-        let Some(next) = offset.checked_add(out.len() as u32).filter(|_| rest > 0) else { return Ok(()) };
-        read(next, rest, out)
+        head: &Head,
+        body: &[u8],
+        key: &[u8],
+        now: u64,
+    ) -> bool {
+        split(head, body).is_some_and(|(found, ..)| found == key)
+            && head.kind == Kind::Put
+            && !segment.is_over(head.expires_ms, now)
+            && !self.floors.bury(head.group, version_of(segment, offset, head))
     }
 
     /// Appends the value of a record that was read.
@@ -230,6 +179,21 @@ impl Shared {
             Some(coded) => self.codecs.decode(coded, stored, &mut workspace.coder, out)?,
         }
         Ok(())
+    }
+
+    /// The entry of a record that was split.
+    pub(crate) fn entry(
+        &self,
+        found: Found,
+        head: &Head,
+        meta: &[u8],
+        stored: &[u8],
+        workspace: &mut Workspace,
+    ) -> Result<Entry, &'static str> {
+        let mut bytes = Vec::with_capacity(found.meta_len + found.value_len);
+        bytes.extend_from_slice(meta);
+        self.decode(head, stored, workspace, &mut bytes)?;
+        Ok(entry_of(found, bytes))
     }
 
     /// Counts damage that was come across.
@@ -295,18 +259,6 @@ pub(crate) fn found_of(segment: &Segment, offset: u32, head: &Head) -> Found {
 pub(crate) fn version_of(segment: &Segment, offset: u32, head: &Head) -> u64 {
     let version = segment.version_at(offset).wrapping_add(head.version_delta.unwrap_or(0) as u64);
     version.min(HIGHEST_VERSION)
-}
-
-/// The record at the beginning of these bytes.
-pub(crate) fn check<'a>(segment: &Segment, offset: u32, bytes: &'a [u8]) -> Result<Record<'a>> {
-    Record::check(bytes, segment.at(offset), segment.form()).map_err(|bad| Error::Corrupt {
-        segment: segment.id,
-        offset: offset.into(),
-        what: match bad {
-            Bad::Short => "the record is cut short",
-            Bad::Malformed => "the checksum does not fit",
-        },
-    })
 }
 
 /// At most so many bytes tell head and key of a record.

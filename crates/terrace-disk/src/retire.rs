@@ -61,6 +61,7 @@ impl Shared {
         self.segments.write().remove(segment);
         self.orders.forget(segment.id);
         let _ = self.io.remove(&segment_name(segment.id));
+        self.forget_order(segment.id);
     }
 
     /// Writes the record at a slot of the index again and points the index to the copy. Returns its length, or 0

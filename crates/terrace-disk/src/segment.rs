@@ -222,9 +222,14 @@ impl Segment {
         }
     }
 
+    /// Whether nothing will be appended any more.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
+    }
+
     /// The sealed segment, mapped; `None` if it is not sealed, or cannot be mapped here.
     pub(crate) fn map(&self) -> Option<&Arc<dyn Map>> {
-        if !self.sealed.load(Ordering::Acquire) {
+        if !self.is_sealed() {
             return None;
         }
         self.map.get_or_init(|| self.file.map(self.written()).ok().flatten()).as_ref()

@@ -26,6 +26,8 @@ use crate::writer::Writer;
 /// The open log.
 pub(crate) struct Shared {
     pub(crate) io: Arc<dyn Io>,
+    /// Whether `io` reads many places in one go.
+    pub(crate) ringed: bool,
     pub(crate) config: Config,
     pub(crate) mark: Mark,
     pub(crate) keys: Option<Arc<dyn KeySource>>,

@@ -220,10 +220,8 @@ impl Shared {
                 if what.keys_only {
                     return Ok(Some((key, entry_of(Found { meta_len: 0, ..found }, Vec::new()))));
                 }
-                let mut bytes = Vec::with_capacity(found.meta_len + found.value_len);
-                bytes.extend_from_slice(meta);
-                self.decode(&head, stored, workspace, &mut bytes).map_err(corrupt)?;
-                Ok(Some((key, entry_of(found, bytes))))
+                let entry = self.entry(found, &head, meta, stored, workspace).map_err(corrupt)?;
+                Ok(Some((key, entry)))
             })
         })
     }

@@ -166,6 +166,9 @@ impl Shared {
         }
         writer.usual_key.note(key.len());
         self.begin(&mut writer, draft.most_bytes(overhead), Purpose::Put, now)?;
+        if given(put.condition).is_none() {
+            self.announce_ahead(&mut writer, 0, draft.most_bytes(overhead))?;
+        }
         let old = self.lookup(hash, key, now, workspace)?;
         if let Err(current) = self.judge(put.condition, hash, old.as_ref(), put.group)? {
             return Ok(Written::Conflict { current });
@@ -201,6 +204,9 @@ impl Shared {
         let mut draft = Draft { head: tombstone(delete), key, meta: &[], stored: &[] };
         let mut writer = self.writer.lock();
         self.begin(&mut writer, draft.most_bytes(self.overhead()), Purpose::Reserve, now)?;
+        if given(delete.condition).is_none() {
+            self.announce_ahead(&mut writer, 0, draft.most_bytes(self.overhead()))?;
+        }
         let old = with_workspace(|workspace| self.lookup(hash, key, now, workspace))?;
         if let Err(current) = self.judge(delete.condition, hash, old.as_ref(), delete.group)? {
             return Ok(Deleted::Conflict { current });

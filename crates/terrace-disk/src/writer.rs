@@ -16,7 +16,7 @@ use crate::index::{Hash, Place, Slot};
 use crate::io::File;
 use crate::point::{bug, point};
 use crate::record::{Draft, Head, Kind, Location};
-use crate::reserve::Reserved;
+use crate::reserve::{ANNOUNCEMENT_LEN, Reserved};
 use crate::segment::Segment;
 use crate::shared::Shared;
 use crate::tally::Tallies;
@@ -25,6 +25,9 @@ use crate::tally::Tallies;
 const BUFFER: usize = 256 << 10;
 /// The room a mark takes.
 pub(crate) const MARK_LEN: u64 = 12;
+/// The room of a mark and of an announcement, which may come before any record.
+const NOTES_LEN: u64 = MARK_LEN + ANNOUNCEMENT_LEN;
+
 /// What only the writer knows.
 #[derive(Default)]
 pub(crate) struct Writer {
@@ -133,10 +136,10 @@ impl Shared {
         let fits = writer.active.as_ref().is_some_and(|active| {
             let at = active.len();
             let burnt = active.cipher.is_some() && at < writer.burnt && !bug("nonce_reused");
-            at + bytes + MARK_LEN <= active.capacity && !burnt
+            at + bytes + NOTES_LEN <= active.capacity && !burnt
         });
         if !fits {
-            self.roll(writer, bytes + MARK_LEN, purpose, now)?;
+            self.roll(writer, bytes + NOTES_LEN, purpose, now)?;
         } else if purpose == Purpose::Put && writer.low {
             self.regain_spare(writer)?;
         }

@@ -46,6 +46,12 @@ impl Budget {
             .is_ok()
     }
 
+    /// Whether so much could be reserved now.
+    #[inline]
+    pub(crate) fn has_room_for(&self, weight: u64) -> bool {
+        self.used.load(Ordering::Relaxed).checked_add(weight).is_some_and(|sum| sum <= self.limit())
+    }
+
     pub(crate) fn release(&self, weight: u64) {
         let before = self.used.fetch_sub(weight, Ordering::AcqRel);
         debug_assert!(before >= weight, "released {weight} of {before}");

@@ -73,6 +73,13 @@ impl Options {
         self
     }
 
+    /// Whether there is nothing to it but its weight.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        let ends = self.expires_at.is_some() || self.idle.is_some();
+        !ends && !self.pinned && matches!(self.priority, Priority::Normal)
+    }
+
     /// Why an entry with these options would be dead on arrival, if it would be.
     pub(crate) fn dead_on_arrival(&self, now: u64) -> Option<Cause> {
         if self.expires_at.is_some_and(|at| at <= now) {
@@ -176,6 +183,14 @@ pub struct Upserted<'a, K, V> {
     pub replaced: Option<Gone<'a, K, V>>,
     /// What had to leave; the refused entry itself comes last. Empty (and not allocated) if nothing did.
     pub evicted: Evictions<'a, K, V>,
+}
+
+impl<K, V> Inserted<'_, K, V> {
+    /// Of a call that has done nothing yet.
+    #[inline]
+    pub(crate) fn nothing() -> Self {
+        Inserted { stored: false, replaced: None, evicted: Evictions::default() }
+    }
 }
 
 /// What [`Memory::get_or_insert_with`](crate::Memory::get_or_insert_with) did.

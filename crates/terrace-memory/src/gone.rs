@@ -13,7 +13,10 @@ use crate::core::Core;
 use crate::entry::Cause;
 use crate::slab::NIL;
 
-type Rest<'s, 'a, K, V> = std::slice::Iter<'s, Evicted<'a, K, V>>;
+/// What left after the first. Nearly always nothing, which takes one word.
+#[expect(clippy::box_collection, reason = "the vector's own three words are what is to be spared")]
+type Rest<'a, K, V> = Option<Box<Vec<Evicted<'a, K, V>>>>;
+type Iter<'s, 'a, K, V> = std::slice::Iter<'s, Evicted<'a, K, V>>;
 
 /// An entry that left the engine. It gives access to `key` and `value`.
 ///
@@ -114,12 +117,12 @@ impl<K, V> Deref for Evicted<'_, K, V> {
 #[must_use = "entries that were evicted come back here and nowhere else"]
 pub struct Evictions<'a, K, V> {
     first: Option<Evicted<'a, K, V>>,
-    rest: Vec<Evicted<'a, K, V>>,
+    rest: Rest<'a, K, V>,
 }
 
 impl<K, V> Default for Evictions<'_, K, V> {
     fn default() -> Self {
-        Evictions { first: None, rest: Vec::new() }
+        Evictions { first: None, rest: None }
     }
 }
 
@@ -127,13 +130,22 @@ impl<'a, K, V> Evictions<'a, K, V> {
     pub(crate) fn push(&mut self, evicted: Evicted<'a, K, V>) {
         match self.first {
             None => self.first = Some(evicted),
-            Some(_) => self.rest.push(evicted),
+            Some(_) => self.push_more(evicted),
         }
+    }
+
+    #[cold]
+    fn push_more(&mut self, evicted: Evicted<'a, K, V>) {
+        self.rest.get_or_insert_default().push(evicted);
+    }
+
+    fn rest(&self) -> &[Evicted<'a, K, V>] {
+        self.rest.as_ref().map_or(&[], |rest| rest.as_slice())
     }
 
     /// How many left.
     pub fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.len()
+        usize::from(self.first.is_some()) + self.rest().len()
     }
 
     /// Whether nothing had to.
@@ -143,12 +155,12 @@ impl<'a, K, V> Evictions<'a, K, V> {
 
     /// All of them, in the order of leaving.
     pub fn iter(&self) -> impl Iterator<Item = &Evicted<'a, K, V>> {
-        self.first.iter().chain(&self.rest)
+        self.first.iter().chain(self.rest())
     }
 
     /// Takes the last out: the refused entry itself, if there is one.
     pub fn pop(&mut self) -> Option<Evicted<'a, K, V>> {
-        self.rest.pop().or_else(|| self.first.take())
+        self.rest.as_mut().and_then(|rest| rest.pop()).or_else(|| self.first.take())
     }
 }
 
@@ -157,16 +169,16 @@ impl<'a, K, V> IntoIterator for Evictions<'a, K, V> {
     type IntoIter = std::iter::Chain<std::option::IntoIter<Self::Item>, std::vec::IntoIter<Self::Item>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.first.into_iter().chain(self.rest)
+        self.first.into_iter().chain(self.rest.map(|rest| *rest).unwrap_or_default())
     }
 }
 
 impl<'s, 'a, K, V> IntoIterator for &'s Evictions<'a, K, V> {
     type Item = &'s Evicted<'a, K, V>;
-    type IntoIter = std::iter::Chain<std::option::Iter<'s, Evicted<'a, K, V>>, Rest<'s, 'a, K, V>>;
+    type IntoIter = std::iter::Chain<std::option::Iter<'s, Evicted<'a, K, V>>, Iter<'s, 'a, K, V>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.first.iter().chain(&self.rest)
+        self.first.iter().chain(self.rest())
     }
 }
 
@@ -179,7 +191,7 @@ impl<'a, K, V> std::ops::Index<usize> for Evictions<'a, K, V> {
     fn index(&self, index: usize) -> &Self::Output {
         match (index, &self.first) {
             (0, Some(first)) => first,
-            _ => &self.rest[index - 1],
+            _ => &self.rest()[index - 1],
         }
     }
 }

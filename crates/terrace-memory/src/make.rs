@@ -4,11 +4,12 @@ use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash};
 
-use crate::entry::{Decision, GotOrInserted, Options};
+use crate::cell::Pair;
+use crate::entry::{GotOrInserted, Inserted, Options};
 use crate::eviction::Policy;
 use crate::flight::Turn;
 use crate::memory::Memory;
-use crate::shard::{Shard, index_hash};
+use crate::shard::{Incoming, Locked, Shard, index_hash};
 
 /// Ends a flight whose maker failed.
 struct Landing<'a, K, V, P: Policy> {
@@ -89,17 +90,20 @@ where
             }
         };
         let (value, options) = make()?;
-        let put = |_: Option<&V>| Decision::Put(value.clone(), options);
+        let new = Incoming { hash, pair: Pair { key, value: value.clone() }, options, weight: 0 };
         let Some(landing) = landing else {
-            let inserted = self.insert_hashed(hash, key, now, put, |_| ());
+            let mut inserted = Inserted::nothing();
+            self.store(new, now, |_| (), &mut inserted);
             return Ok(GotOrInserted { value, inserted: Some(inserted) });
         };
         // The flight ends under the lock that the value needs anyway; the guard ends it only if that panics.
         let mut gate = None;
-        let inserted = self.insert_hashed(hash, key, now, put, |locked| {
+        let mut inserted = Inserted::nothing();
+        let land = |locked: &mut Locked<'_, K, V, P>| {
             locked.writers.counters.loads.add(1);
             gate = locked.state.flights.end(hash);
-        });
+        };
+        self.store(new, now, land, &mut inserted);
         std::mem::forget(landing);
         if let Some(gate) = gate {
             gate.open();

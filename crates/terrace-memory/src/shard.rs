@@ -5,12 +5,14 @@
 //! never hash a key again.
 
 mod coming;
+mod exchange;
 mod leaving;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 pub(crate) use self::coming::Incoming;
+pub(crate) use self::exchange::Pairing;
 pub(crate) use self::leaving::{Drained, Victim};
 use crate::cell::flag;
 use crate::core::{Core, Limits};

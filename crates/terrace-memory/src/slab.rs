@@ -9,10 +9,17 @@
 
 #![allow(unsafe_code, reason = "cells are shared with readers who hold no lock; UNSAFE.md argues each use")]
 
+mod chain;
+mod directory;
+mod parallel;
+
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+pub(crate) use self::chain::Chain;
+use self::directory::Directory;
+pub(crate) use self::parallel::{cover, make_room};
 use crate::block::{Block, LARGE_PAGE};
 use crate::cell::{Cell, flag};
 use crate::column::Columns;
@@ -35,44 +42,6 @@ const FORESEEN_PART: usize = 8;
 const MORE_PART: usize = 8;
 /// The fewest cells of the first chunk, which is smaller than the others in a small cache.
 const LEAST: u64 = 16;
-
-/// Chunk by chunk, where the cells are and where the columns beside them are. Cells are told by where number 0 would be if
-/// all cells lay side by side, which saves a hit a step; to that place itself nobody goes.
-struct Directory<K, V> {
-    cells: NonNull<[AtomicPtr<Cell<K, V>>]>,
-    columns: NonNull<[AtomicPtr<Columns>]>,
-}
-
-impl<K, V> Directory<K, V> {
-    fn with_places(places: usize) -> Self {
-        fn absent<T>(places: usize) -> NonNull<[AtomicPtr<T>]> {
-            let all: Box<[_]> = (0..places).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
-            NonNull::from(Box::leak(all))
-        }
-        Directory { cells: absent(places), columns: absent(places) }
-    }
-
-    fn cells(&self) -> &[AtomicPtr<Cell<K, V>>] {
-        // SAFETY: it stands for a box, which `free` alone frees.
-        unsafe { self.cells.as_ref() }
-    }
-
-    fn columns(&self) -> &[AtomicPtr<Columns>] {
-        // SAFETY: as above.
-        unsafe { self.columns.as_ref() }
-    }
-
-    /// # Safety
-    ///
-    /// Nobody looks into it any more.
-    unsafe fn free(self) {
-        // SAFETY: both were boxes, and the directory is given up.
-        unsafe {
-            drop(Box::from_raw(self.cells.as_ptr()));
-            drop(Box::from_raw(self.columns.as_ptr()));
-        }
-    }
-}
 
 /// The cells of one shard.
 pub(crate) struct Slab<K, V> {
@@ -107,18 +76,6 @@ pub(crate) struct Space<K, V> {
     free: u32,
     /// Cells that were unlinked not long ago.
     pub(crate) departed: Chain,
-}
-
-/// Cells in a list through their words, the last one first.
-#[derive(Clone, Copy)]
-pub(crate) struct Chain {
-    pub(crate) first: u32,
-    pub(crate) last: u32,
-    pub(crate) len: u32,
-}
-
-impl Chain {
-    pub(crate) const EMPTY: Chain = Chain { first: NIL, last: NIL, len: 0 };
 }
 
 // SAFETY: a slab hands out pairs by shared reference to any thread and lets any thread take them out, so both
@@ -192,6 +149,12 @@ impl<K, V> Slab<K, V> {
         if self.unusual.load(Ordering::Relaxed) { self.own_weight(number) } else { self.usual_weight() }
     }
 
+    /// Whether this is what every entry weighs.
+    #[inline]
+    pub(crate) fn is_usual_for_all(&self, weight: u32) -> bool {
+        weight == self.usual_weight() && !self.unusual.load(Ordering::Relaxed)
+    }
+
     #[inline]
     fn usual_weight(&self) -> u32 {
         self.usual_weight.load(Ordering::Relaxed)
@@ -230,6 +193,12 @@ impl<K, V> Slab<K, V> {
             return Some(number);
         }
         self.take_fresh(space)
+    }
+
+    /// A cell that was taken is free again, never having been filled.
+    pub(crate) fn put_back(&self, space: &mut Space<K, V>, number: u32) {
+        self.cell(number).set_word(space.free);
+        space.free = number;
     }
 
     fn take_fresh(&self, space: &mut Space<K, V>) -> Option<u32> {
@@ -389,32 +358,5 @@ impl<K, V> Slab<K, V> {
             + cells
             + space.chunks * size_of::<Columns>()
             + (0..space.chunks).map(columns).sum::<usize>()
-    }
-}
-
-/// From so many items on a vector grows by a sixteenth: the allocator moves pages then, not bytes.
-const LARGE: usize = 1 << 16;
-
-/// Makes room for one more item: a quarter more, or a sixteenth once the vector is large.
-pub(crate) fn make_room<T>(items: &mut Vec<T>) {
-    let len = items.len();
-    if len == items.capacity() {
-        items.reserve_exact(if len < LARGE { (len / 4).max(16) } else { len / 16 });
-    }
-}
-
-/// Lengthens a vector that runs parallel to a slab so that it has a place for `slot`.
-#[inline]
-pub(crate) fn cover<T: Default>(items: &mut Vec<T>, slot: u32) {
-    if items.len() <= slot as usize {
-        lengthen(items, slot);
-    }
-}
-
-#[cold]
-fn lengthen<T: Default>(items: &mut Vec<T>, slot: u32) {
-    while items.len() <= slot as usize {
-        make_room(items);
-        items.push(T::default());
     }
 }

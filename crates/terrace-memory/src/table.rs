@@ -10,150 +10,13 @@
 //! Writers come one at a time, under the shard's lock; readers at any time, and see each change whole, because
 //! the tags of a group are two atomic words. A table that is full is replaced by a larger one.
 
+mod group;
+
 use std::sync::atomic::Ordering;
 
+use self::group::{Group, Look, WIDTH, class, matching, tag};
 use crate::block::{Block, prefetch};
-use crate::slab::NIL;
-use crate::sync::{AtomicU32, AtomicU64};
-
-/// Entries to a group.
-const WIDTH: usize = 12;
-/// Of a tag byte in use. Zero is an empty place.
-const USED: u8 = 0x80;
-/// In the second word, above its tags, stand the counts of those that went on: one for each class of hashes.
-const COUNTS: u32 = 32;
-const CLASSES: u32 = 4;
-/// A count that was ever this high stays, because it says no more how many there are.
-const STUCK: u64 = 0xff;
-
-/// Twelve places of the table, on a cache line.
-#[repr(C, align(64))]
-struct Group {
-    tags: [AtomicU64; 2],
-    cells: [AtomicU32; WIDTH],
-}
-
-/// What a look into one group tells.
-enum Look<T> {
-    Found(T),
-    Absent,
-    Further,
-}
-
-impl Group {
-    fn empty() -> Self {
-        Group { tags: [const { AtomicU64::new(0) }; 2], cells: [const { AtomicU32::new(NIL) }; WIDTH] }
-    }
-
-    #[inline]
-    fn find<T>(&self, hash: u32, accept: impl Fn(u32) -> Option<T>) -> Look<T> {
-        let mut candidates = matching(&self.tags, tag(hash));
-        while candidates != 0 {
-            let place = candidates.trailing_zeros() as usize;
-            if let Some(cell) = self.cells.get(place).map(|cell| cell.load(Ordering::Acquire))
-                && let Some(found) = accept(cell)
-            {
-                return Look::Found(found);
-            }
-            candidates &= candidates - 1;
-        }
-        if self.sends_on(class(hash)) { Look::Further } else { Look::Absent }
-    }
-
-    fn tag(&self, place: usize) -> u8 {
-        (self.tags[place / 8].load(Ordering::Relaxed) >> (place % 8 * 8)) as u8
-    }
-
-    /// Published last: a reader that sees the tag sees the cell.
-    fn set_tag(&self, place: usize, tag: u8) {
-        let (word, shift) = (&self.tags[place / 8], place % 8 * 8);
-        let cleared = word.load(Ordering::Relaxed) & !(0xff << shift);
-        word.store(cleared | u64::from(tag) << shift, Ordering::Release);
-    }
-
-    /// Whether a hash of this class may stand further on.
-    #[inline]
-    fn sends_on(&self, shift: u32) -> bool {
-        self.tags[1].load(Ordering::Acquire) >> shift & STUCK != 0
-    }
-
-    /// Whether any may.
-    fn sends_any_on(&self) -> bool {
-        self.tags[1].load(Ordering::Relaxed) >> COUNTS != 0
-    }
-
-    fn one_goes_on(&self, shift: u32) {
-        let word = self.tags[1].load(Ordering::Relaxed);
-        if word >> shift & STUCK != STUCK {
-            self.tags[1].store(word + (1 << shift), Ordering::Release);
-        }
-    }
-
-    fn one_goes_no_more(&self, shift: u32) {
-        let word = self.tags[1].load(Ordering::Relaxed);
-        if word >> shift & STUCK != STUCK {
-            self.tags[1].store(word - (1 << shift), Ordering::Release);
-        }
-    }
-
-    /// The place of a cell that stands here with this tag.
-    fn place_of(&self, tag: u8, cell: u32) -> Option<usize> {
-        let mut candidates = matching(&self.tags, tag);
-        while candidates != 0 {
-            let place = candidates.trailing_zeros() as usize;
-            // Named by its tag alone a place may be empty, where the match is not exact.
-            if self.cells[place].load(Ordering::Relaxed) == cell && self.tag(place) == tag {
-                return Some(place);
-            }
-            candidates &= candidates - 1;
-        }
-        None
-    }
-
-    fn empty_place(&self) -> Option<usize> {
-        let empty = matching(&self.tags, 0);
-        (empty != 0).then(|| empty.trailing_zeros() as usize)
-    }
-}
-
-/// The places whose tag is `tag`, a bit each.
-#[cfg(all(target_arch = "x86_64", not(shuttle)))]
-#[inline]
-#[allow(unsafe_code, reason = "vector instructions; UNSAFE.md")]
-fn matching(tags: &[AtomicU64; 2], tag: u8) -> u32 {
-    use std::arch::x86_64::_mm_set1_epi8;
-    let places: u32;
-    // SAFETY: every x86-64 processor has these instructions. They read the two words, which are aligned to
-    // sixteen bytes at the beginning of a group, as two relaxed atomic loads would: each half is read at once,
-    // and loads are not reordered with later ones.
-    unsafe {
-        std::arch::asm!(
-            "pcmpeqb {tags}, xmmword ptr [{group}]",
-            "pmovmskb {places:e}, {tags}",
-            tags = inout(xmm_reg) _mm_set1_epi8(tag as i8) => _,
-            group = in(reg) tags.as_ptr(),
-            places = lateout(reg) places,
-            options(readonly, nostack, preserves_flags),
-        );
-    }
-    places & ((1 << WIDTH) - 1)
-}
-
-/// The places whose tag is `tag`, a bit each. May name others too; whoever asks compares the keys.
-#[cfg(not(all(target_arch = "x86_64", not(shuttle))))]
-#[inline]
-fn matching(tags: &[AtomicU64; 2], tag: u8) -> u32 {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    // One bit for each zero byte of the difference, gathered into the lowest eight.
-    let zeros = |word: u64| {
-        let difference = word ^ (LOW * u64::from(tag));
-        let bits = difference.wrapping_sub(LOW) & !difference & HIGH;
-        ((bits >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
-    };
-    let [first, second] = [0, 1].map(|word: usize| zeros(tags[word].load(Ordering::Acquire)));
-    first | (second & 0xf) << 8
-}
+use crate::sync::AtomicU32;
 
 /// What may stand for a hash in its own group.
 pub(crate) struct AtHome<'t> {
@@ -187,21 +50,29 @@ impl Iterator for AtHome<'_> {
 pub(crate) struct Table {
     groups: Block<Group>,
     len: AtomicU32,
+    /// How many entries it takes.
+    room: usize,
 }
 
 impl Table {
     /// With places for so many entries, and a few more.
     pub(crate) fn with_room(entries: usize) -> Self {
-        // Seven tenths of the places may be taken.
         let groups = (entries * 10).div_ceil(WIDTH * 7).max(1);
         let mut block = Block::with_places(groups);
         block.fill(groups, Group::empty);
-        Table { groups: block, len: AtomicU32::new(0) }
+        // Seven tenths of the places may be taken.
+        Table { groups: block, len: AtomicU32::new(0), room: groups * WIDTH * 7 / 10 }
     }
 
     /// How many entries it takes before it has to be replaced.
     pub(crate) fn room(&self) -> usize {
-        (self.groups().len() * WIDTH * 7) / 10
+        self.room
+    }
+
+    /// Whether one more would not fit.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= self.room
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -276,19 +147,35 @@ impl Table {
         None
     }
 
+    fn count(&self, more: u32) {
+        // Writers come one at a time.
+        self.len.store(self.len.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    }
+
     /// Adds a cell. There must be room.
     pub(crate) fn insert(&self, hash: u32, cell: u32) {
-        let mut index = self.home(hash);
+        self.put_in(hash, cell);
+        self.count(1);
+    }
+
+    /// The same for a cell in whose stead another one was [taken out](Self::take_out): as many are in it as before.
+    #[inline]
+    pub(crate) fn put_in(&self, hash: u32, cell: u32) {
+        let home = self.home(hash);
+        if !self.groups()[home].take_in(hash, cell) {
+            self.insert_beyond(home, hash, cell);
+        }
+    }
+
+    #[cold]
+    fn insert_beyond(&self, home: usize, hash: u32, cell: u32) {
+        let mut index = home;
         for _ in 0..self.groups().len() {
-            let group = &self.groups()[index];
-            if let Some(place) = group.empty_place() {
-                group.cells[place].store(cell, Ordering::Release);
-                group.set_tag(place, tag(hash));
-                self.len.store(self.len.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            self.groups()[index].one_goes_on(class(hash));
+            index = self.next(index);
+            if self.groups()[index].take_in(hash, cell) {
                 return;
             }
-            group.one_goes_on(class(hash));
-            index = self.next(index);
         }
         debug_assert!(false, "no room in the table");
     }
@@ -311,6 +198,28 @@ impl Table {
 
     /// Takes a cell out, and tells whether it was there.
     pub(crate) fn remove(&self, hash: u32, cell: u32) -> bool {
+        let removed = self.take_out(hash, cell);
+        if removed {
+            self.count(u32::MAX);
+        }
+        removed
+    }
+
+    /// The same for a cell in whose stead another one is [put in](Self::put_in) at once.
+    #[inline]
+    pub(crate) fn take_out(&self, hash: u32, cell: u32) -> bool {
+        let group = &self.groups()[self.home(hash)];
+        match group.place_of(tag(hash), cell) {
+            Some(place) => {
+                group.set_tag(place, 0);
+                true
+            }
+            None => self.remove_beyond(hash, cell),
+        }
+    }
+
+    #[cold]
+    fn remove_beyond(&self, hash: u32, cell: u32) -> bool {
         let Some((group, place)) = self.place_of(hash, cell) else { return false };
         self.groups()[group].set_tag(place, 0);
         let mut passed = self.home(hash);
@@ -318,7 +227,6 @@ impl Table {
             self.groups()[passed].one_goes_no_more(class(hash));
             passed = self.next(passed);
         }
-        self.len.store(self.len.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
         true
     }
 
@@ -355,34 +263,11 @@ impl Table {
     }
 }
 
-/// Where the count of this hash's class stands.
-#[inline]
-fn class(hash: u32) -> u32 {
-    COUNTS + (hash >> 7) % CLASSES * 8
-}
-
-#[inline]
-fn tag(hash: u32) -> u8 {
-    hash as u8 | USED
-}
-
 #[cfg(all(test, not(shuttle)))]
 mod tests {
     use std::collections::HashMap;
 
     use super::*;
-
-    #[test]
-    fn matching_names_the_places_of_a_tag_and_no_others() {
-        let bytes: [u8; 16] =
-            [0x80, 0x81, 0, 0xff, 0x81, 0, 0, 0x81, 0x81, 0x80, 0, 0x81, 0x81, 0x81, 0x81, 0x81];
-        let first = u64::from_le_bytes(*bytes.first_chunk().unwrap());
-        let second = u64::from_le_bytes(*bytes.last_chunk().unwrap());
-        let group = Group { tags: [AtomicU64::new(first), AtomicU64::new(second)], ..Group::empty() };
-        assert_eq!(matching(&group.tags, 0x81), 0b1001_1001_0010);
-        assert_eq!(matching(&group.tags, 0xff), 0b1000);
-        assert_eq!(matching(&group.tags, 0x90), 0);
-    }
 
     /// Random additions and removals, with hashes that collide in home and tag, against a plain map.
     #[test]

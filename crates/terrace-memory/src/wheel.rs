@@ -135,6 +135,12 @@ impl Wheel {
         }
     }
 
+    /// Whether anything is ever due.
+    #[inline]
+    pub(crate) fn is_awake(&self) -> bool {
+        self.placed > 0
+    }
+
     /// Whether [`expire`](Wheel::expire) would find work.
     pub(crate) fn is_due(&self, now: u64) -> bool {
         let behind = now.saturating_add(PATIENCE_MS) < self.time;

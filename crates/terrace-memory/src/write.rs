@@ -3,48 +3,25 @@
 //! Decision: a write holds its shard's lock from the look at the old value to the publication of the new one,
 //! so a decision on the old value is still true when the new one appears. Room is made in the own shard first.
 //! If that holds nothing to evict, or far less than its part, other shards are asked with `try_lock`: a lock
-//! that is not waited for cannot deadlock. What leaves to make room in the own shard lends its weight to what comes,
-//! so a cache that is full changes the common budget only where the two differ.
+//! that is not waited for cannot deadlock.
 //!
-//! A new value that is refused takes the old one with it: the caller has said that the old one is out of date.
+//! What a write has caused is written where the caller will find it, from the first: an insert that evicts is short, and
+//! handing that on from call to call was a tenth of it.
+
+mod exchange;
+mod put;
+mod room;
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
-use std::sync::atomic::Ordering;
 
 use crate::cell::Pair;
-use crate::entry::{Cause, Decision, Inserted, Options, Outcome, Upserted};
+use crate::entry::{Decision, Inserted, Options, Outcome, Upserted};
 use crate::eviction::Policy;
-use crate::gone::{Evicted, Evictions, Gone};
+use crate::gone::Gone;
 use crate::memory::Memory;
-use crate::shard::{Incoming, Locked, Victim, index_hash};
-use crate::sync::yield_now;
+use crate::shard::{Incoming, Locked, index_hash};
 use crate::wheel::Lifetime;
-
-/// How often the other shards are asked before a value is refused because all of them were busy.
-const ROUNDS: usize = 64;
-
-/// A value that somebody wants stored.
-struct Offer<K, V> {
-    hash: u64,
-    pair: Pair<K, V>,
-    options: Options,
-    now: u64,
-}
-
-/// What a write has caused so far.
-struct Effects<'a, K, V> {
-    replaced: Option<Gone<'a, K, V>>,
-    evicted: Evictions<'a, K, V>,
-    /// The weight of what was taken out of the own shard and is not yet given back to the budget.
-    lent: u64,
-}
-
-impl<K, V> Default for Effects<'_, K, V> {
-    fn default() -> Self {
-        Effects { replaced: None, evicted: Evictions::default(), lent: 0 }
-    }
-}
 
 impl<K, V, P, S> Memory<K, V, P, S>
 where
@@ -63,27 +40,39 @@ where
     /// One hash, one lock, and the evictions that its weight makes necessary. Allocates when the shard grows or
     /// more than one entry is evicted.
     pub fn insert(&self, key: K, value: V, options: Options, now: u64) -> Inserted<'_, K, V> {
-        let hash = self.hash(&key);
-        self.insert_hashed(hash, key, now, |_| Decision::Put(value, options), |_| ())
+        let new = Incoming { hash: self.hash(&key), pair: Pair { key, value }, options, weight: 0 };
+        let mut done = Inserted::nothing();
+        self.store(new, now, |_| (), &mut done);
+        done
     }
 
-    /// Stores what `decide` says, and then does something else under the same lock.
+    /// Stores a value, and then does something else under the same lock.
     #[inline]
-    pub(crate) fn insert_hashed<F>(
-        &self,
-        hash: u64,
-        key: K,
+    pub(crate) fn store<'a>(
+        &'a self,
+        new: Incoming<K, V>,
         now: u64,
-        decide: F,
-        then: impl FnOnce(&mut Locked<'_, K, V, P>),
-    ) -> Inserted<'_, K, V>
-    where
-        F: FnOnce(Option<&V>) -> Decision<V>,
-    {
-        let mut effects = Effects::default();
-        let outcome = self.write(hash, key, now, decide, then, &mut effects);
-        let Effects { replaced, evicted, .. } = effects;
-        Inserted { stored: outcome == Outcome::Stored, replaced, evicted }
+        then: impl FnOnce(&mut Locked<'a, K, V, P>),
+        done: &mut Inserted<'a, K, V>,
+    ) {
+        let (_, shard) = self.shard_of(new.hash);
+        let mut locked = shard.lock();
+        let found = {
+            let found = locked.core.locate(&locked.state.space, index_hash(new.hash), &new.pair.key);
+            found.map(|found| (found.number, found.dead(now)))
+        };
+        let found = match found {
+            Some((number, Some(cause))) => {
+                done.evicted.push(self.evict(&mut locked, number, cause));
+                locked.publish_totals();
+                None
+            }
+            found => found.map(|(number, _)| number),
+        };
+        self.put(&mut locked, found, new, now, done);
+        then(&mut locked);
+        drop(locked);
+        shard.core.reclaim_old_index();
     }
 
     /// Looks at the key's live value and does what `decide` says, with nothing in between: insert if absent,
@@ -98,10 +87,10 @@ where
     where
         F: FnOnce(Option<&V>) -> Decision<V>,
     {
-        let mut effects = Effects::default();
+        let mut done = Inserted::nothing();
         let hash = self.hash(&key);
-        let outcome = self.write(hash, key, now, decide, |_| (), &mut effects);
-        let Effects { replaced, evicted, .. } = effects;
+        let outcome = self.write(hash, key, now, decide, &mut done);
+        let Inserted { replaced, evicted, .. } = done;
         Upserted { outcome, replaced, evicted }
     }
 
@@ -112,13 +101,12 @@ where
         key: K,
         now: u64,
         decide: F,
-        then: impl FnOnce(&mut Locked<'a, K, V, P>),
-        effects: &mut Effects<'a, K, V>,
+        done: &mut Inserted<'a, K, V>,
     ) -> Outcome
     where
         F: FnOnce(Option<&V>) -> Decision<V>,
     {
-        let (index, shard) = self.shard_of(hash);
+        let (_, shard) = self.shard_of(hash);
         let mut locked = shard.lock();
         let (mut found, dead, decision) = {
             let found = locked.core.locate(&locked.state.space, index_hash(hash), &key);
@@ -128,25 +116,22 @@ where
             (found.map(|found| found.number), dead, decision)
         };
         if let (Some(number), Some(cause)) = (found, dead) {
-            effects.evicted.push(self.evict(&mut locked, number, cause));
+            done.evicted.push(self.evict(&mut locked, number, cause));
             found = None;
         }
         let outcome = match (decision, found) {
             (Decision::Keep, _) | (Decision::Remove, None) => Outcome::Kept,
             (Decision::Remove, Some(number)) => {
-                effects.replaced = Some(self.take_out(&mut locked, number));
+                done.replaced = Some(self.take_out(&mut locked, number));
                 locked.writers.counters.removals.add(1);
                 Outcome::Removed
             }
             (Decision::Put(value, options), found) => {
-                let offer = Offer { hash, pair: Pair { key, value }, options, now };
-                match self.put(index, &mut locked, found, offer, effects) {
-                    true => Outcome::Stored,
-                    false => Outcome::Refused,
-                }
+                let new = Incoming { hash, pair: Pair { key, value }, options, weight: 0 };
+                self.put(&mut locked, found, new, now, done);
+                if done.stored { Outcome::Stored } else { Outcome::Refused }
             }
         };
-        then(&mut locked);
         locked.publish_totals();
         drop(locked);
         shard.core.reclaim_old_index();
@@ -213,196 +198,5 @@ where
         let lifetime = if over { Lifetime { expires_at: Some(now), idle: None } } else { lifetime };
         locked.set_lifetime(number, lifetime, now);
         true
-    }
-
-    /// Stores or refuses a value whose key has its live entry in `found`, under the shard's lock.
-    #[inline]
-    fn put<'a>(
-        &'a self,
-        index: usize,
-        locked: &mut Locked<'a, K, V, P>,
-        mut found: Option<u32>,
-        offer: Offer<K, V>,
-        effects: &mut Effects<'a, K, V>,
-    ) -> bool {
-        if let Some(number) = found {
-            locked.used(number);
-        }
-        let weight = offer.options.weight.saturating_add(u64::from(self.overhead));
-        let room = self.admit(weight, &offer).and_then(|admitted| {
-            let room = self.make_room(index, locked, &mut found, weight, offer.now, effects);
-            if room { Ok(admitted) } else { Err(Cause::Full) }
-        });
-        let done = match room {
-            Ok(admitted) => {
-                self.publish(locked, found, offer, admitted, effects).map_err(|pair| (pair, Cause::Full))
-            }
-            Err(cause) => Err((offer.pair, cause)),
-        };
-        if done.is_ok() {
-            locked.writers.counters.inserts.add(1);
-        }
-        let stored = done.is_ok();
-        if let Err((pair, cause)) = done {
-            // The old value leaves with the one that was to replace it.
-            if let Some(number) = found {
-                effects.replaced = Some(self.take_out(locked, number));
-            }
-            locked.writers.counters.left(cause);
-            let gone = Gone::own(pair.key, pair.value);
-            effects.evicted.push(Evicted { gone, weight, cause });
-        }
-        self.give_back(std::mem::take(&mut effects.lent));
-        stored
-    }
-
-    /// The weight as it is stored, unless the entry can be refused without looking for room.
-    fn admit(&self, weight: u64, offer: &Offer<K, V>) -> Result<u32, Cause> {
-        if let Some(cause) = offer.options.dead_on_arrival(offer.now) {
-            return Err(cause);
-        }
-        let fits = weight <= self.budget.limit();
-        u32::try_from(weight).ok().filter(|_| fits).ok_or(Cause::TooHeavy)
-    }
-
-    /// Reserves what `weight` needs beyond what the entry in `found` holds already and what was lent, evicting
-    /// for it. The entry itself may be the victim; then its value counts as replaced and `found` becomes `None`.
-    #[inline]
-    fn make_room<'a>(
-        &'a self,
-        index: usize,
-        locked: &mut Locked<'a, K, V, P>,
-        found: &mut Option<u32>,
-        weight: u64,
-        now: u64,
-        effects: &mut Effects<'a, K, V>,
-    ) -> bool {
-        loop {
-            let held = found.map_or(0, |number| u64::from(locked.core.slab.weight(number))) + effects.lent;
-            if weight <= held {
-                return true;
-            }
-            if self.budget.reserve(weight - held) {
-                effects.lent += weight - held;
-                return true;
-            }
-            // The number of shards is a power of two.
-            let share = self.budget.limit() >> self.shards.len().trailing_zeros();
-            let starved = self.shards.len() > 1 && locked.state.weight + weight <= share / 2;
-            if starved && self.evict_elsewhere(index, share, now, 1, effects) {
-                continue;
-            }
-            let Some(Victim { number, weight, cause }) = locked.take_victim(now) else {
-                if self.evict_elsewhere(index, 0, now, ROUNDS, effects) {
-                    continue;
-                }
-                return false;
-            };
-            effects.lent += u64::from(weight);
-            let gone = Gone::unlinked(locked.core, number);
-            if *found == Some(number) {
-                effects.replaced = Some(gone);
-                *found = None;
-            } else {
-                locked.writers.counters.left(cause);
-                effects.evicted.push(Evicted { gone, weight: u64::from(weight), cause });
-            }
-        }
-    }
-
-    /// Evicts one entry from another shard that weighs more than `heavier_than`, if one can be had within so
-    /// many rounds over shards that may be busy.
-    fn evict_elsewhere<'a>(
-        &'a self,
-        index: usize,
-        heavier_than: u64,
-        now: u64,
-        rounds: usize,
-        effects: &mut Effects<'a, K, V>,
-    ) -> bool {
-        for _ in 0..rounds {
-            let mut busy = false;
-            for step in 1..self.shards.len() {
-                let shard = &self.shards[(index + step) & (self.shards.len() - 1)];
-                if shard.writers.weight.load(Ordering::Relaxed) <= heavier_than {
-                    continue;
-                }
-                let Some(mut locked) = shard.try_lock() else {
-                    busy = true;
-                    continue;
-                };
-                if let Some(victim) = locked.take_victim(now) {
-                    effects.evicted.push(self.evicted(&locked, victim));
-                    locked.publish_totals();
-                    return true;
-                }
-            }
-            if !busy {
-                return false;
-            }
-            yield_now();
-        }
-        false
-    }
-
-    /// Makes a value reachable whose weight has been found. What is lent beyond that stays lent.
-    #[inline]
-    fn publish<'a>(
-        &'a self,
-        locked: &mut Locked<'a, K, V, P>,
-        found: Option<u32>,
-        offer: Offer<K, V>,
-        weight: u32,
-        effects: &mut Effects<'a, K, V>,
-    ) -> Result<(), Pair<K, V>> {
-        let Offer { hash, pair, options, now } = offer;
-        let lifetime = Lifetime { expires_at: options.expires_at, idle: options.idle };
-        let new =
-            Incoming { hash, pair, weight, pinned: options.pinned, priority: options.priority, lifetime };
-        match found {
-            Some(number) => {
-                locked.replace(number, new, now)?;
-                effects.lent += u64::from(locked.core.slab.weight(number));
-                effects.replaced = Some(Gone::unlinked(locked.core, number));
-            }
-            None => locked.add(new, now)?,
-        }
-        effects.lent -= u64::from(weight);
-        Ok(())
-    }
-}
-
-impl<K, V, P: Policy, S> Memory<K, V, P, S> {
-    fn give_back(&self, weight: u64) {
-        if weight > 0 {
-            self.budget.release(weight);
-        }
-    }
-
-    /// Takes an entry out of its shard and gives its weight back to the budget.
-    pub(crate) fn take_out<'a>(&self, locked: &mut Locked<'a, K, V, P>, number: u32) -> Gone<'a, K, V> {
-        let weight = locked.take(number);
-        self.give_back(u64::from(weight));
-        Gone::unlinked(locked.core, number)
-    }
-
-    /// Gives a victim's weight back to the budget, counts it and hands it over.
-    pub(crate) fn evicted<'a>(&self, locked: &Locked<'a, K, V, P>, victim: Victim) -> Evicted<'a, K, V> {
-        let Victim { number, weight, cause } = victim;
-        self.give_back(u64::from(weight));
-        locked.writers.counters.left(cause);
-        Evicted { gone: Gone::unlinked(locked.core, number), weight: u64::from(weight), cause }
-    }
-
-    /// Takes an entry out for a cause, counts it and hands it over.
-    pub(crate) fn evict<'a>(
-        &self,
-        locked: &mut Locked<'a, K, V, P>,
-        number: u32,
-        cause: Cause,
-    ) -> Evicted<'a, K, V> {
-        let gone = self.take_out(locked, number);
-        locked.writers.counters.left(cause);
-        Evicted { weight: u64::from(locked.core.slab.weight(number)), gone, cause }
     }
 }

@@ -24,9 +24,10 @@ pub struct DiskConfig {
     pub cache: bool,
     /// How values are made shorter: `none`, `lz4`, `zstd` or `adaptive`.
     pub compression: &'static str,
-    /// Whether sealed segments are read from a mapping instead of by positioned reads: faster when warm, but an error of
-    /// the device ends the process.
-    pub mapped: bool,
+    /// How it is read: `positioned`, by system calls; `mapped`, sealed segments from a mapping: faster when warm, but an
+    /// error of the device ends the process; `ring`, by system calls, and many keys in one go by io_uring, which is
+    /// refused where it is not built in or not allowed; `auto`, as `ring` where that is possible.
+    pub reads: &'static str,
     /// The size of a segment in bytes; `None` for what suits the store.
     pub segment_bytes: Option<u64>,
     /// How many bytes a second compaction may read at most.
@@ -43,6 +44,13 @@ const COMPRESSIONS: [(&str, Compression); 4] = [
     ("zstd", Compression::Zstd),
 ];
 
+const READS: [(&str, Reads); 4] = [
+    ("positioned", Reads::Positioned),
+    ("mapped", Reads::Mapped),
+    ("ring", Reads::Ring),
+    ("auto", Reads::Auto),
+];
+
 impl DiskConfig {
     /// A store in this folder: acknowledged after write(2), synced every second, without a limit, compressed where that
     /// pays.
@@ -53,7 +61,7 @@ impl DiskConfig {
             capacity: None,
             cache: false,
             compression: "adaptive",
-            mapped: false,
+            reads: "positioned",
             segment_bytes: None,
             compaction_bytes_per_second: 64 << 20,
             keys: None,
@@ -91,13 +99,16 @@ impl DiskConfig {
             };
             config.compression = name;
         }
-        config.mapped = match url.text("reads").as_deref() {
-            None | Some("positioned") => false,
-            Some("mapped") => true,
-            Some(other) => {
-                return Err(refused(format!("option `reads` is `positioned` or `mapped`, not `{other}`")));
-            }
-        };
+        if let Some(wanted) = url.text("reads") {
+            let Some((name, _)) = READS.iter().find(|(name, _)| *name == wanted) else {
+                let known: Vec<&str> = READS.iter().map(|(name, _)| *name).collect();
+                return Err(refused(format!(
+                    "option `reads` is one of {}, not `{wanted}`",
+                    known.join(", ")
+                )));
+            };
+            config.reads = name;
+        }
         config.segment_bytes = url.number("segment_bytes")?;
         config.compaction_bytes_per_second =
             url.number("compaction_bytes_per_second")?.unwrap_or(config.compaction_bytes_per_second);
@@ -130,8 +141,10 @@ impl DiskConfig {
         let Some((_, compression)) = compression else {
             return Err(refused("there is no such compression").with("compression", self.compression));
         };
-        let reads = if self.mapped { Reads::Mapped } else { Reads::Positioned };
-        let (compression, segment_bytes) = (*compression, self.segment_bytes);
+        let Some((_, reads)) = READS.iter().find(|(name, _)| *name == self.reads) else {
+            return Err(refused("there is no such way of reading").with("reads", self.reads));
+        };
+        let (compression, reads, segment_bytes) = (*compression, *reads, self.segment_bytes);
         Ok(Config { durability, compression, reads, segment_bytes, ..base })
     }
 }

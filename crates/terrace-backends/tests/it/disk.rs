@@ -102,7 +102,7 @@ async fn it_keeps_the_contract_when_every_write_is_synced() {
 async fn it_keeps_the_contract_when_writers_wait_for_each_other() {
     let group = |path| DiskConfig {
         durability: Durability::Group(Duration::ZERO),
-        mapped: true,
+        reads: "mapped",
         segment_bytes: Some(1 << 20),
         ..DiskConfig::new(path)
     };

@@ -24,7 +24,7 @@ pub(crate) struct Plan {
     pub(crate) terrace: Option<PathBuf>,
     /// Where servers keep their data.
     pub(crate) dir: PathBuf,
-    /// Words that the name of a case of suite `memory` has to contain to be measured.
+    /// Words that the name of a case of suites `memory` and `disk` has to contain to be measured.
     pub(crate) only: Vec<String>,
 }
 

@@ -62,6 +62,27 @@ fn cases_can_be_chosen_by_the_words_in_their_names() {
 }
 
 #[test]
+fn disk_compares_every_engine_and_says_what_it_skips() {
+    let output = bench(&["disk", "--quick", "--json", "--only", "1024 B noise"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let told = text(&output.stdout);
+    for engine in
+        ["terrace", "terrace-zstd", "terrace-mapped", "fjall", "redb", "sled", "sqlite", "lmdb", "foyer"]
+    {
+        let found = told.lines().any(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let all = engine == "foyer" || line["value"] == 1.0;
+            line["subject"] == engine && line["metric"] == "found" && all
+        });
+        assert!(found, "{engine}: {told}");
+    }
+    let output = bench(&["disk", "--quick", "--only", "larger than memory"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let told = text(&output.stdout) + &text(&output.stderr);
+    assert!(told.contains("larger than memory"), "{told}");
+}
+
+#[test]
 fn tiers_prints_tables_for_people() {
     let output = bench(&["tiers", "--quick", "--rounds", "2"]);
     assert!(output.status.success(), "{}", text(&output.stderr));

@@ -25,6 +25,7 @@ use crate::index::{Index, SHARDS};
 use crate::point::point;
 use crate::record::Location;
 use crate::shared::Shared;
+use crate::writer::Writer;
 
 pub(crate) use self::load::Loaded;
 
@@ -85,6 +86,14 @@ pub(crate) fn snapshot_number(name: &str) -> Option<u64> {
     id_of(name, "index-", ".snap")
 }
 
+/// Magic, format and store.
+const FILE_HEAD_LEN: u64 = 20;
+/// What stands in front of the head and of each shard: length and checksum.
+const PARTS_LEN: u64 = 12 * (1 + SHARDS as u64);
+const SLOT_LEN: u64 = 16;
+/// A head is seldom longer.
+const USUAL_HEAD: u64 = 8 << 10;
+
 /// The log grows by at least so many bytes between two snapshots.
 const EVERY: u64 = 256 << 20;
 
@@ -107,12 +116,13 @@ impl Shared {
         let older: Vec<u64> = names.iter().filter_map(|name| snapshot_number(name)).collect();
         let name = snapshot_name(older.iter().max().map_or(1, |last| last + 1));
         let temporary = format!("{name}.new");
-        let written = self.write_snapshot(&temporary, clean);
+        let written = self.write_snapshot(&temporary, clean, &older);
         self.writer.lock().dump = None;
         let len = match written {
             Ok(len) => len,
             Err(error) => {
                 let _ = self.io.remove(&temporary);
+                self.writer.lock().checkpoint_bytes = self.snapshot_bytes();
                 return Err(error);
             }
         };
@@ -121,21 +131,61 @@ impl Shared {
         point("checkpoint.before_sync_dir");
         self.sync_folder()?;
         point("checkpoint.before_remove_old");
-        for number in older {
-            let _ = self.io.remove(&snapshot_name(number));
-        }
+        self.remove_snapshots(&older);
         self.writer.lock().checkpoint_bytes = len;
         Ok(())
     }
 
-    fn write_snapshot(&self, name: &str, clean: bool) -> Result<u64> {
-        let head = {
+    fn remove_snapshots(&self, numbers: &[u64]) {
+        for number in numbers {
+            let _ = self.io.remove(&snapshot_name(*number));
+        }
+    }
+
+    /// How long the newest snapshot is.
+    pub(crate) fn snapshot_bytes(&self) -> u64 {
+        let names = self.io.list().unwrap_or_default();
+        let newest = names.iter().filter_map(|name| snapshot_number(name)).max();
+        let len = |number| self.io.open(&snapshot_name(number), false).and_then(|file| file.len());
+        newest.map_or(0, |number| len(number).unwrap_or(0))
+    }
+
+    /// About how long an index snapshot would be now.
+    pub(crate) fn snapshot_estimate(&self) -> u64 {
+        match self.config.mode {
+            Mode::Cache { .. } => USUAL_HEAD + PARTS_LEN + SLOT_LEN * self.index.len() as u64,
+            Mode::Store { .. } => 0,
+        }
+    }
+
+    /// Sees to it that a snapshot of this length does not make a cache larger than its budget: if it must, those before
+    /// it go first. Then a crash before it is written makes opening slow, and nothing else.
+    fn make_room_for_snapshot(&self, writer: &mut Writer, len: u64, older: &[u64]) -> Result<()> {
+        let Mode::Cache { budget } = self.config.mode else { return Ok(()) };
+        let room = budget.saturating_sub(self.bytes_without_snapshot(writer));
+        if len > room {
+            return Err(Error::Full("the budget has no room for an index snapshot"));
+        }
+        if writer.checkpoint_bytes + len > room {
+            self.remove_snapshots(older);
+            writer.checkpoint_bytes = 0;
+        }
+        Ok(())
+    }
+
+    fn write_snapshot(&self, name: &str, clean: bool, older: &[u64]) -> Result<u64> {
+        let mut bytes = Vec::new();
+        {
             let mut writer = self.writer.lock();
             self.flush(&mut writer)?;
             writer.dump = Some(Dump::new());
+            self.head(&writer, clean).append(&mut bytes);
+            let len = FILE_HEAD_LEN + bytes.len() as u64 + PARTS_LEN + SLOT_LEN * self.index.len() as u64;
+            self.make_room_for_snapshot(&mut writer, len, older)?;
+            // What is written until it is there must not take its room.
+            writer.checkpoint_bytes += len;
             writer.since_checkpoint = 0;
-            self.head(&writer, clean)
-        };
+        }
         // What the snapshot holds must not be ahead of what the disk has of the log.
         self.sync_log()?;
         let _ = self.io.remove(name);
@@ -143,8 +193,6 @@ impl Shared {
         let mut out = MAGIC.to_vec();
         out.extend_from_slice(&FORMAT.to_le_bytes());
         out.extend_from_slice(&self.mark.store.to_le_bytes());
-        let mut bytes = Vec::new();
-        head.append(&mut bytes);
         let mut chain = 0;
         append_part(&bytes, &mut chain, &mut out);
         let mut at = 0;
@@ -166,7 +214,7 @@ impl Shared {
         Ok(at)
     }
 
-    fn head(&self, writer: &crate::writer::Writer, clean: bool) -> Head {
+    fn head(&self, writer: &Writer, clean: bool) -> Head {
         let segments = self.segments.read();
         let last = writer.active.as_ref().or_else(|| segments.iter().next_back());
         let position = last.map_or(Location::default(), |segment| segment.at(segment.len() as u32));

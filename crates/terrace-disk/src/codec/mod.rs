@@ -4,7 +4,6 @@
 //! change between two openings. Values are encoded before the writer's lock is taken and decoded after all locks
 //! were given back.
 
-mod choice;
 pub(crate) mod training;
 
 use std::cell::Cell;
@@ -13,9 +12,8 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use terrace_envelope::Compression as Algorithm;
-use terrace_envelope::codec::{Coder, Dictionary};
+use terrace_envelope::codec::{Choice, Coder, Dictionary, Worth};
 
-use self::choice::Choice;
 use crate::config::Compression;
 use crate::record::{Coded, VALUE_LIMIT};
 
@@ -72,6 +70,12 @@ impl Codecs {
         dictionaries.current = dictionaries.current.max(id);
     }
 
+    /// The bytes that the files of all dictionaries take.
+    pub(crate) fn dictionary_bytes(&self) -> u64 {
+        let dictionaries = self.dictionaries.read();
+        dictionaries.all.values().map(|dictionary| training::file_len(dictionary)).sum()
+    }
+
     pub(crate) fn dictionary_ids(&self) -> Vec<u32> {
         self.dictionaries.read().all.keys().copied().collect()
     }
@@ -97,7 +101,8 @@ impl Codecs {
         };
         let dictionary = if uses_dictionaries(how) { self.current() } else { None };
         let with = dictionary.as_ref().map(|(_, dictionary)| dictionary.as_ref());
-        let algorithm = self.choice.encode(how, wish == Compress::Always, coder, with, value, out)?;
+        let worth = if wish == Compress::Always { Worth::AnyByte } else { Worth::Enough };
+        let algorithm = self.choice.encode(asked_for(how), worth, coder, with, value, out)?;
         let dictionary = match algorithm {
             Algorithm::Lz4 | Algorithm::Zstd => dictionary.as_ref().map_or(0, |(id, _)| *id),
             _ => 0,
@@ -126,6 +131,19 @@ impl Codecs {
             _ => Err("its value cannot be decoded"),
         }
     }
+}
+
+/// The algorithm that a setting asks for; `None` for whichever suits the value.
+fn asked_for(how: Compression) -> Option<Algorithm> {
+    Some(match how {
+        Compression::None => Algorithm::None,
+        Compression::Lz4 => Algorithm::Lz4,
+        Compression::Zstd => Algorithm::Zstd,
+        Compression::Snappy => Algorithm::Snappy,
+        Compression::Deflate => Algorithm::Deflate,
+        Compression::Brotli => Algorithm::Brotli,
+        Compression::Adaptive => return None,
+    })
 }
 
 fn uses_dictionaries(how: Compression) -> bool {

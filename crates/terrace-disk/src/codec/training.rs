@@ -10,6 +10,7 @@ use terrace_envelope::Compression as Algorithm;
 use terrace_envelope::codec::{Coder, Dictionary};
 
 use crate::codec::with_workspace;
+use crate::config::Mode;
 use crate::error::{Error, Result};
 use crate::point::point;
 use crate::record::Kind;
@@ -115,6 +116,7 @@ impl Shared {
             return Ok(Trained::NoBetter);
         }
         let id = ids.last().map_or(1, |last| last + 1);
+        self.make_room_for_dictionary(file_len(&dictionary))?;
         self.store_dictionary(id, &dictionary)?;
         self.codecs.add_dictionary(id, dictionary);
         Ok(Trained::Adopted { before, after })
@@ -156,6 +158,16 @@ impl Shared {
         Ok((training, judging))
     }
 
+    /// What has been evicted goes first, for that is still part of a cache's budget.
+    fn make_room_for_dictionary(&self, len: u64) -> Result<()> {
+        let Mode::Cache { budget } = self.config.mode else { return Ok(()) };
+        self.sync_log()?;
+        if self.used_bytes(&self.writer.lock()).0 + len > budget {
+            return Err(Error::Full("the budget has no room for a dictionary"));
+        }
+        Ok(())
+    }
+
     /// Makes a dictionary durable.
     fn store_dictionary(&self, id: u32, dictionary: &Dictionary) -> Result<()> {
         let mut bytes = MAGIC.to_vec();
@@ -177,6 +189,12 @@ impl Shared {
         self.io.rename(&temporary, name).map_err(Error::io("rename", &temporary))?;
         self.sync_folder()
     }
+}
+
+/// The length of a dictionary's file.
+pub(crate) fn file_len(dictionary: &Dictionary) -> u64 {
+    // Mark, store, number, checksum.
+    (MAGIC.len() + 8 + 4 + dictionary.as_bytes().len() + 4) as u64
 }
 
 /// The name of a dictionary's file.

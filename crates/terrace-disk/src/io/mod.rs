@@ -5,12 +5,17 @@
 //! instead of a cursor, because readers and the writer share the files. Nothing here is atomic: what a crash
 //! leaves behind is described in `docs/recovery.md`, and the engine asks for nothing more.
 
+#[cfg(all(feature = "io_uring", target_os = "linux"))]
+mod io_uring;
 mod os;
 pub mod sim;
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+#[cfg(all(feature = "io_uring", target_os = "linux"))]
+pub use self::io_uring::UringIo;
 pub use os::OsIo;
 
 /// A folder of files.
@@ -56,6 +61,48 @@ pub trait Io: Send + Sync {
     /// # Errors
     /// `WouldBlock` if another process, or another handle in this one, has it.
     fn lock(&self) -> io::Result<Box<dyn Send + Sync>>;
+
+    /// Reads several places and hands the bytes of each to the closure, with its number, in any order; fewer bytes than
+    /// asked for only at the end of a file. Returns when all were handed over.
+    fn read_many(&self, spans: &[Span<'_>], each: &mut dyn FnMut(usize, io::Result<&[u8]>)) {
+        let mut bytes = Vec::new();
+        for (number, span) in spans.iter().enumerate() {
+            each(number, read_one(span, &mut bytes).map(|()| bytes.as_slice()));
+        }
+    }
+
+    /// The same folder, with a [`Io::read_many`] that hands all of its reads to the kernel together.
+    ///
+    /// # Errors
+    /// `Unsupported` where there is no such thing, `PermissionDenied` where it is forbidden, with the reason in words.
+    fn ringed(&self) -> io::Result<Arc<dyn Io>> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "these files cannot be read by io_uring"))
+    }
+}
+
+/// A place to be read.
+#[derive(Clone, Copy)]
+pub struct Span<'a> {
+    /// Where.
+    pub file: &'a dyn File,
+    /// From which offset.
+    pub at: u64,
+    /// How many bytes.
+    pub len: usize,
+}
+
+impl std::fmt::Debug for Span<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Span").field("at", &self.at).field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+/// Reads a span by a positioned read; what was in the buffer before goes.
+fn read_one(span: &Span<'_>, bytes: &mut Vec<u8>) -> io::Result<()> {
+    bytes.resize(span.len, 0);
+    let read = span.file.read_at(bytes, span.at)?;
+    bytes.truncate(read);
+    Ok(())
 }
 
 /// An open file.
@@ -106,6 +153,12 @@ pub trait File: Send + Sync {
     /// # Errors
     /// Those of the operating system.
     fn map(&self, len: u64) -> io::Result<Option<Arc<dyn Map>>>;
+
+    /// The operating system's handle, if it is a file of its own: what [`Io::read_many`] may read by without asking the
+    /// file.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// A part of a file that is mapped into memory.

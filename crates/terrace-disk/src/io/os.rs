@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,6 +47,12 @@ impl OsIo {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Another handle of the same folder.
+    #[cfg(all(feature = "io_uring", target_os = "linux"))]
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { path: self.path.clone(), folder: self.folder.try_clone()? })
     }
 
     fn at(&self, name: &str) -> io::Result<PathBuf> {
@@ -104,6 +111,17 @@ impl Io for OsIo {
             Err(error) => Err(error.into()),
         }
     }
+
+    #[cfg(all(feature = "io_uring", target_os = "linux"))]
+    fn ringed(&self) -> io::Result<Arc<dyn Io>> {
+        Ok(Arc::new(super::UringIo::new(self.try_clone()?)?))
+    }
+
+    #[cfg(not(all(feature = "io_uring", target_os = "linux")))]
+    fn ringed(&self) -> io::Result<Arc<dyn Io>> {
+        let why = "this build has no io_uring: build for Linux with the feature `io_uring`";
+        Err(io::Error::new(io::ErrorKind::Unsupported, why))
+    }
 }
 
 /// A lock that is held.
@@ -158,6 +176,10 @@ impl File for OsFile {
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
     }
 
     #[allow(unsafe_code, reason = "a mapping is shared with the file; UNSAFE.md says why that is sound here")]

@@ -10,7 +10,7 @@ mod unborn;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::checkpoint::{Loaded, snapshot_name, snapshot_number};
+use crate::checkpoint::{Loaded, snapshot_number};
 use crate::cipher::cipher_of;
 use crate::config::Mode;
 use crate::control::{Control, Manifest};
@@ -24,6 +24,7 @@ use crate::roll::SPARE;
 use crate::scan::End;
 use crate::segment::{Parts, Segment};
 use crate::shared::Shared;
+use crate::sorted::order_number;
 use crate::writer::Writer;
 
 /// A recovery in progress.
@@ -184,6 +185,7 @@ impl Recovery<'_> {
                 }
                 _ => {}
             }
+            self.shared.forget_order(id);
             self.found.sound.remove(&id);
             self.found.unreadable.remove(&id);
         }
@@ -305,17 +307,18 @@ impl Recovery<'_> {
         for name in names {
             let known = name == "LOCK" || name == MARK_NAME || name == SPARE;
             let known = known || id_of(name, "", ".seg").is_some() || snapshot_number(name).is_some();
-            if is_temporary(name) {
+            let order = order_number(name);
+            let orphaned = order.is_some_and(|id| !shared.keeps_order_of(id));
+            if is_temporary(name) || orphaned {
                 let _ = shared.io.remove(name);
+            } else if order.is_some() {
+                continue;
             } else if !known && !name.starts_with("dict-") {
                 report.foreign.push(name.clone());
             }
         }
         self.open_spare(writer, names);
-        if let Some(number) = names.iter().filter_map(|name| snapshot_number(name)).max() {
-            let len = shared.io.open(&snapshot_name(number), false).and_then(|file| file.len());
-            writer.checkpoint_bytes = len.unwrap_or(0);
-        }
+        writer.checkpoint_bytes = shared.snapshot_bytes();
         Ok(())
     }
 

@@ -4,6 +4,7 @@ mod allocation;
 mod crash;
 mod folder;
 mod model;
+mod ring;
 mod store;
 mod threads;
 mod unordered;

@@ -313,6 +313,9 @@ impl World {
         let found = self.disk.get(&key, self.now).unwrap();
         let peeked = self.disk.peek(&key, self.now).unwrap();
         assert_eq!(found.as_ref().map(|entry| entry.found), peeked);
+        let other = self.key();
+        let many = self.disk.get_many(&[&other, &key, &other], self.now).unwrap();
+        assert_eq!((&many[1], &many[0]), (&found, &many[2]));
         let known = self.model.live(&key, self.now);
         match (found, known) {
             (Some(entry), Some(known)) => {
@@ -514,6 +517,12 @@ fn a_store_does_what_a_map_does() {
         ops / 4,
         seed + 1,
     );
+}
+
+#[test]
+fn a_store_that_is_read_by_a_ring_does_what_a_map_does() {
+    let (ops, seed) = (env("TERRACE_MODEL_OPS", 60_000), env("TERRACE_SEED", 1));
+    run(Config { reads: Reads::Auto, ..small(Config::store()) }, None, ops / 4, seed + 4);
 }
 
 #[test]

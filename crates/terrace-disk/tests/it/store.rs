@@ -1,11 +1,13 @@
 //! Values, limits, compression, caching: one log at a time, nothing goes wrong.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use terrace_disk::io::OsIo;
+use terrace_disk::io::sim::{Op, SimDisk};
 use terrace_disk::{
-    Admission, Compress, Compression, Condition, Config, Disk, Durability, Error, KEY_LIMIT, Put, Trained,
-    VALUE_LIMIT, Written,
+    Admission, Compress, Compression, Condition, Config, Delete, Disk, Durability, Error, KEY_LIMIT, Put,
+    Range, Trained, VALUE_LIMIT, Written,
 };
 
 const NOW: u64 = 1_700_000_000_000;
@@ -88,6 +90,44 @@ fn values_are_compressed_by_what_suits_them_and_dictionaries_survive() {
         let wanted = (n < 200).then(|| order(n as u64 * 200));
         entry.as_ref().map(|entry| entry.value.to_vec()) == wanted
     }));
+}
+
+/// The files of a disk, together.
+fn bytes_of(disk: &SimDisk) -> u64 {
+    disk.files().values().map(|bytes| bytes.len() as u64).sum()
+}
+
+#[test]
+fn a_cache_is_never_larger_than_its_budget_not_even_while_it_writes_an_index_snapshot() {
+    let (budget, sim) = (1 << 20, SimDisk::new(1));
+    let clock = Arc::new(AtomicU64::new(0));
+    sim.watch(&[Op::Create, Op::Allocate, Op::Sync, Op::Rename], &clock);
+    let (disk, _) = Disk::open(Arc::new(sim.clone()), Config::cache(budget), NOW).unwrap();
+    let (mut most, mut snapshots) = (0, 0);
+    for n in 0..60_000_u64 {
+        // Entries of which the index takes about as much as the log.
+        put(&disk, &n.to_be_bytes(), b"small");
+        if n % 500 == 0 {
+            snapshots += u64::from(disk.checkpoint().is_ok());
+        }
+        if n == 30_000 {
+            let text: Vec<Vec<u8>> =
+                (0..4000_u32).map(|n| format!("text {n} more text {n}").repeat(9).into()).collect();
+            for (n, value) in text.iter().enumerate() {
+                put(&disk, &n.to_le_bytes(), value);
+            }
+            disk.train().unwrap();
+        }
+        for moment in sim.take_moments() {
+            most = most.max(bytes_of(&moment.kill()));
+        }
+    }
+    assert!(snapshots > 100 && disk.stats().evicted > 10_000, "{snapshots}, {:?}", disk.stats());
+    assert!(disk.stats().file_bytes <= budget);
+    disk.close().unwrap();
+    sim.take_moments().iter().for_each(|moment| most = most.max(bytes_of(&moment.kill())));
+    assert!(most <= budget, "{most} bytes of {budget}");
+    assert!(most > budget / 2, "the budget is used: {most}");
 }
 
 #[test]
@@ -232,4 +272,67 @@ fn lz4_learns_dictionaries_and_reads_what_was_written_with_them_and_without() {
     for n in 0..60_000_u64 {
         assert_eq!(disk.get(&n.to_be_bytes(), NOW).unwrap().unwrap().value, order(n));
     }
+}
+
+/// All keys, by pages.
+fn list(disk: &Disk) -> Vec<Vec<u8>> {
+    let (mut keys, mut from) = (Vec::new(), None::<bytes::Bytes>);
+    loop {
+        let range =
+            Range { from: from.as_deref().unwrap_or_default(), after: from.is_some(), ..Range::default() };
+        let page = disk.list(&range, 1000, NOW).unwrap();
+        keys.extend(page.entries.iter().map(|(key, _)| key.to_vec()));
+        let Some(next) = page.next else { return keys };
+        from = Some(next);
+    }
+}
+
+#[test]
+fn the_order_of_a_sealed_segment_is_kept_beside_it_and_goes_with_it() {
+    let sim = SimDisk::new(1);
+    let config = Config { segment_bytes: Some(256 << 10), garbage_percent: 10, ..Config::store() };
+    let open = || Disk::open(Arc::new(sim.clone()), config.clone(), NOW).unwrap().0;
+    let orders = || sim.files().into_keys().filter(|name| name.ends_with(".order")).collect::<Vec<_>>();
+    let disk = open();
+    let mut expected = Vec::new();
+    for n in 0..20_000_u64 {
+        let key = (n * 7919 % 20_000).to_be_bytes();
+        let wanted = Put { value: &noise(20, n), deferred: true, ..Put::default() };
+        disk.put(&key, &wanted, NOW).unwrap();
+        expected.push(key.to_vec());
+    }
+    expected.sort();
+    disk.commit().unwrap();
+    assert_eq!(orders(), [""; 0], "a log that is not listed has none");
+    assert_eq!(list(&disk), expected);
+    let kept = orders();
+    assert!(kept.len() >= 2, "{kept:?}");
+    disk.close().unwrap();
+    drop(disk);
+
+    let disk = open();
+    let before = sim.count(&[Op::Read]);
+    assert_eq!(disk.list(&Range { keys_only: true, ..Range::default() }, 1, NOW).unwrap().entries.len(), 1);
+    let reads = sim.count(&[Op::Read]) - before;
+    assert!(reads < 120, "{reads} reads for the first entry");
+    assert_eq!(list(&disk), expected);
+    disk.close().unwrap();
+    drop(disk);
+
+    // One that is damaged, and one of a segment that is not there: both are as good as none.
+    sim.damage(&kept[0], 100, |byte| byte ^ 1);
+    sim.put_file("00009999.order", b"of nothing");
+    let disk = open();
+    assert!(!sim.files().contains_key("00009999.order"));
+    assert_eq!(list(&disk), expected);
+    for key in &expected[..15_000] {
+        disk.delete(key, &Delete { deferred: true, ..Delete::default() }, NOW).unwrap();
+    }
+    while disk.compact_step(1 << 20, NOW).unwrap().more {}
+    disk.sync().unwrap();
+    assert_eq!(list(&disk), expected[15_000..]);
+    let files = sim.files();
+    let left = orders();
+    assert!(kept.iter().any(|name| !left.contains(name)), "{left:?}");
+    assert!(left.iter().all(|name| files.contains_key(&name.replace("order", "seg"))), "{left:?}");
 }

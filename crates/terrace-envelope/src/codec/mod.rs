@@ -10,6 +10,7 @@
 mod adaptive;
 #[cfg(feature = "brotli")]
 mod brotli;
+mod choice;
 #[cfg(feature = "deflate")]
 mod deflate;
 mod dictionary;
@@ -25,6 +26,7 @@ mod snappy;
 mod zstd;
 
 pub use adaptive::{Adaptive, Aim};
+pub use choice::{Choice, Worth};
 pub use dictionary::Dictionary;
 pub use frame::Frame;
 pub use sample::looks_random;

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
 
 use super::Core;
-use crate::cell::{Pair, flag};
+use crate::cell::{Cell, Pair, flag};
 use crate::readers::Grace;
 use crate::slab::{Chain, NIL, Space};
 use crate::sync::yield_now;
@@ -97,10 +97,10 @@ impl<K, V> Core<K, V> {
 
     /// Lists a cell that has just left the table, with its weight. It is somebody's who gives it up later.
     #[inline]
-    pub(crate) fn depart(&self, space: &mut Space<K, V>, number: u32, weight: u32) {
+    pub(crate) fn depart(&self, space: &mut Space<K, V>, (number, cell): (u32, &Cell<K, V>), weight: u32) {
         self.count_unlinked(u64::from(weight));
         let chain = &mut space.departed;
-        self.link(chain, number);
+        chain.put_first(number, cell);
         if chain.len >= self.batch || self.is_over() {
             self.send_departed(space);
             self.due.store(true, Ordering::Relaxed);
@@ -235,14 +235,14 @@ impl<K, V> Core<K, V> {
             let cell = self.slab.cell(number);
             next = cell.word();
             if !cell.is_given_up() {
-                self.link(&mut held, number);
+                held.put_first(number, cell);
                 continue;
             }
             weight += u64::from(self.slab.weight(number));
             // SAFETY: the cell is filled and was unlinked, whoever unlinked it gave it up, and every reader who
             // can have found it has gone on.
             let pair = unsafe { cell.empty() };
-            self.link(&mut freed, number);
+            freed.put_first(number, cell);
             if needs_drop::<Pair<K, V>>() {
                 let dropped = catch_unwind(AssertUnwindSafe(|| drop(pair)));
                 panicked = panicked.or(dropped.err());
@@ -260,17 +260,6 @@ impl<K, V> Core<K, V> {
         {
             resume_unwind(panic);
         }
-    }
-
-    /// Puts a cell before those of a chain.
-    #[inline]
-    fn link(&self, chain: &mut Chain, number: u32) {
-        self.slab.cell(number).set_word(chain.first);
-        chain.first = number;
-        if chain.last == NIL {
-            chain.last = number;
-        }
-        chain.len += 1;
     }
 
     fn push_freed(&self, first: u32, last: u32) {

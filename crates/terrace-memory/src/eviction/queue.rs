@@ -42,8 +42,8 @@ impl Weights {
     #[inline]
     pub(super) fn of(&self, slot: u32) -> u32 {
         match self {
-            Weights::Unknown => 0,
             Weights::Alike(weight) => *weight,
+            Weights::Unknown => 0,
             Weights::Each(weights) => weights.get(slot as usize).copied().unwrap_or(0),
         }
     }

@@ -47,13 +47,18 @@ impl<P: Policy> Ranked<P> {
     }
 
     /// A new entry. Room has been made for it already.
+    #[inline]
     pub(crate) fn insert<M: Marks>(&mut self, new: Standing, marks: &M) {
         let Standing { slot, hash, weight, priority } = new;
-        let queue = match priority {
-            Priority::Normal => return self.policy.insert(slot, hash, weight, marks),
-            Priority::Low => LOW,
-            Priority::High => HIGH,
-        };
+        match priority {
+            Priority::Normal => self.policy.insert(slot, hash, weight, marks),
+            Priority::Low => self.set_beside(LOW, slot, weight, marks),
+            Priority::High => self.set_beside(HIGH, slot, weight, marks),
+        }
+    }
+
+    #[cold]
+    fn set_beside<M: Marks>(&mut self, queue: usize, slot: u32, weight: u32, marks: &M) {
         self.others.get_or_insert_default().push_head(queue, slot, weight);
         marks.set(slot, 0);
     }
@@ -95,7 +100,13 @@ impl<P: Policy> Ranked<P> {
     }
 
     /// Chooses the entry to leave and forgets it; the shard holds so much.
+    #[inline]
     pub(crate) fn victim<M: Marks>(&mut self, held: u64, marks: &M) -> Option<u32> {
+        if self.others.is_none() { self.policy.victim(marks) } else { self.victim_of_all(held, marks) }
+    }
+
+    #[cold]
+    fn victim_of_all<M: Marks>(&mut self, held: u64, marks: &M) -> Option<u32> {
         let Some(others) = &mut self.others else { return self.policy.victim(marks) };
         if let Some(slot) = others.pop_unused(LOW, marks) {
             return Some(slot);

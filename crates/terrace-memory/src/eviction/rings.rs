@@ -9,7 +9,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::queue::Weights;
-use crate::slab::cover;
+use crate::slab::{NIL, cover};
 
 /// Slots to a block; a ring grows and shrinks by blocks.
 const BLOCK: usize = 256;
@@ -21,8 +21,10 @@ const LITTER: usize = 64;
 type Block = Box<[u32; BLOCK]>;
 
 /// Slots in order. Places are counted from the first that was ever entered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ring {
+    /// The slot at the tail; [`NIL`] if there is none. It is asked for several times for each that is taken out.
+    first: u32,
     /// The block of the tail first.
     blocks: VecDeque<Block>,
     tail: usize,
@@ -33,13 +35,16 @@ struct Ring {
     weight: u64,
 }
 
+impl Default for Ring {
+    fn default() -> Self {
+        Ring { first: NIL, blocks: VecDeque::new(), tail: 0, end: 0, len: 0, weight: 0 }
+    }
+}
+
 impl Ring {
     #[inline]
     fn first(&self) -> Option<u32> {
-        if self.tail == self.end {
-            return None;
-        }
-        self.blocks.front().map(|block| block[self.tail % BLOCK])
+        (self.first != NIL).then_some(self.first)
     }
 
     /// The slot so many places before the tail.
@@ -56,6 +61,9 @@ impl Ring {
     fn push(&mut self, slot: u32, spare: &mut Vec<Block>) {
         if self.end.is_multiple_of(BLOCK) {
             self.add_block(spare);
+        }
+        if self.tail == self.end {
+            self.first = slot;
         }
         if let Some(block) = self.blocks.back_mut() {
             block[self.end % BLOCK] = slot;
@@ -75,6 +83,10 @@ impl Ring {
         if self.tail.is_multiple_of(BLOCK) {
             self.drop_block(spare);
         }
+        self.first = match self.blocks.front() {
+            Some(block) if self.tail != self.end => block[self.tail % BLOCK],
+            _ => NIL,
+        };
     }
 
     #[cold]
@@ -112,7 +124,7 @@ impl Place {
         usize::from(self.0 & Self::RING).checked_sub(1)
     }
 
-    #[inline]
+    #[inline(always)]
     fn enter(&mut self, ring: usize) {
         self.0 = self.0 & !Self::RING | (ring as u8 + 1);
     }
@@ -156,18 +168,18 @@ impl Rings {
     }
 
     /// Puts a slot that stands in no ring at the head of one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push_head(&mut self, ring: usize, slot: u32, weight: u32) {
         cover(&mut self.places, slot);
         // A slot that is inserted twice without having left would be counted twice.
         if self.places[slot as usize].ring().is_some() {
-            self.unlink(slot);
+            self.unlink_again(slot);
         }
         self.weights.set(slot, weight, self.places.len());
         self.enter(ring, slot, weight);
     }
 
-    #[inline]
+    #[inline(always)]
     fn enter(&mut self, ring: usize, slot: u32, weight: u32) {
         self.places[slot as usize].enter(ring);
         let ring = &mut self.rings[ring];
@@ -177,27 +189,41 @@ impl Rings {
     }
 
     /// Takes a slot out of its ring, if it stands in one, and returns that ring and the entry's weight.
-    #[inline]
+    #[inline(always)]
     pub(super) fn unlink(&mut self, slot: u32) -> Option<(usize, u32)> {
-        let index = self.ring_of(slot)?;
+        let place = self.places.get_mut(slot as usize)?;
+        let index = place.ring()?;
+        place.leave();
         let weight = self.weights.of(slot);
-        self.places[slot as usize].leave();
         let ring = self.rings.get_mut(index)?;
         ring.len -= 1;
         ring.weight -= u64::from(weight);
         // The tail is never stale.
-        if ring.first() == Some(slot) {
+        if ring.first == slot {
             ring.pop(&mut self.spare);
             if self.stale > 0 {
                 self.trim(index);
             }
-        } else if !ring.take_back(slot) {
-            self.leave_stale(index, slot);
+        } else {
+            self.leave_the_middle(index, slot);
         }
         Some((index, weight))
     }
 
+    #[cold]
+    fn unlink_again(&mut self, slot: u32) {
+        self.unlink(slot);
+    }
+
+    #[cold]
+    fn leave_the_middle(&mut self, index: usize, slot: u32) {
+        if !self.rings[index].take_back(slot) {
+            self.leave_stale(index, slot);
+        }
+    }
+
     /// Drops what is stale at the tail, so that the tail is always live.
+    #[cold]
     fn trim(&mut self, index: usize) {
         let ring = &mut self.rings[index];
         while let Some(slot) = ring.first()
@@ -210,7 +236,6 @@ impl Rings {
         }
     }
 
-    #[cold]
     fn leave_stale(&mut self, index: usize, slot: u32) {
         if !self.places[slot as usize].litter(index) {
             self.rewrite(Some((index, slot)));
@@ -230,7 +255,7 @@ impl Rings {
             let extra = uncounted.filter(|(of, _)| *of == index).map(|(_, slot)| slot);
             let last = extra.and_then(|extra| slots.iter().rposition(|slot| *slot == extra));
             let ring = &mut self.rings[index];
-            (ring.blocks, ring.tail, ring.end) = (VecDeque::new(), 0, 0);
+            (ring.first, ring.blocks, ring.tail, ring.end) = (NIL, VecDeque::new(), 0, 0);
             for (at, slot) in slots.into_iter().enumerate() {
                 let place = &mut self.places[slot as usize];
                 if place.stale(index) > 0 {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Locked, State, index_hash};
 use crate::cell::{Pair, flag};
-use crate::entry::Priority;
+use crate::entry::{Options, Priority};
 use crate::eviction::{Policy, Standing};
 use crate::wheel::Lifetime;
 
@@ -14,21 +14,20 @@ use crate::wheel::Lifetime;
 pub(crate) struct Incoming<K, V> {
     pub(crate) hash: u64,
     pub(crate) pair: Pair<K, V>,
+    pub(crate) options: Options,
+    /// With the engine's overhead.
     pub(crate) weight: u32,
-    pub(crate) pinned: bool,
-    pub(crate) priority: Priority,
-    pub(crate) lifetime: Lifetime,
 }
 
 impl<K, V, P: Policy> Locked<'_, K, V, P> {
-    /// Adds an entry under a key that has none. `false`, and the entry back, if every number is in use.
+    /// Adds an entry under a key that has none. Gives it back if every number is in use.
     #[inline(always)]
-    pub(crate) fn add(&mut self, new: Incoming<K, V>, now: u64) -> Result<(), Pair<K, V>> {
+    pub(crate) fn add(&mut self, new: Incoming<K, V>, now: u64) -> Result<(), Incoming<K, V>> {
         self.grow();
-        let Some(number) = self.core.take_cell(&mut self.state.space) else { return Err(new.pair) };
-        let (hash, weight, priority) = (new.hash, new.weight, new.priority);
+        let Some(number) = self.core.take_cell(&mut self.state.space) else { return Err(new) };
+        let (hash, weight, Options { priority, pinned, .. }) = (new.hash, new.weight, new.options);
         self.fill(number, new, 0, now);
-        if !self.core.slab.cell(number).is(flag::PINNED) {
+        if !pinned {
             self.with_policy(|policy, marks, names| {
                 policy.insert(Standing { slot: names.slot(number), hash, weight, priority }, marks);
             });
@@ -41,9 +40,9 @@ impl<K, V, P: Policy> Locked<'_, K, V, P> {
 
     /// Puts a new cell in a live entry's place. The old cell is the caller's then, and its weight is not yet
     /// released.
-    pub(crate) fn replace(&mut self, old: u32, new: Incoming<K, V>, now: u64) -> Result<(), Pair<K, V>> {
-        let Some(number) = self.core.take_cell(&mut self.state.space) else { return Err(new.pair) };
-        let Incoming { hash, weight, pinned, priority, .. } = new;
+    pub(crate) fn replace(&mut self, old: u32, new: Incoming<K, V>, now: u64) -> Result<(), Incoming<K, V>> {
+        let Some(number) = self.core.take_cell(&mut self.state.space) else { return Err(new) };
+        let (hash, weight, Options { priority, pinned, .. }) = (new.hash, new.weight, new.options);
         let cell = self.core.slab.cell(old);
         let (was_pinned, before) = (cell.is(flag::PINNED), self.core.slab.weight(old));
         if cell.is(flag::TIMED) {
@@ -64,7 +63,7 @@ impl<K, V, P: Policy> Locked<'_, K, V, P> {
                 (true, true) => {}
             }
         });
-        self.core.depart(&mut self.state.space, old, before);
+        self.core.depart(&mut self.state.space, (old, cell), before);
         Ok(())
     }
 
@@ -72,20 +71,27 @@ impl<K, V, P: Policy> Locked<'_, K, V, P> {
     #[inline(always)]
     fn fill(&mut self, number: u32, new: Incoming<K, V>, mark: u8, now: u64) {
         self.core.slab.set_weight(number, new.weight);
-        let pinned = if new.pinned { flag::PINNED } else { 0 };
-        let timed = if new.lifetime.ends() { flag::TIMED } else { 0 };
-        let priority = match new.priority {
+        let Options { expires_at, idle, pinned, priority, .. } = new.options;
+        let lifetime = Lifetime { expires_at, idle };
+        let pinned = if pinned { flag::PINNED } else { 0 };
+        let priority = match priority {
             Priority::Low => flag::LOW,
             Priority::Normal => 0,
             Priority::High => flag::HIGH,
         };
-        if timed != 0 {
-            self.set_times(number, new.lifetime, now);
+        if !lifetime.ends() {
+            return self.core.fill(
+                number,
+                new.pair,
+                index_hash(new.hash),
+                mark,
+                flag::LIVE | pinned | priority,
+            );
         }
-        self.core.fill(number, new.pair, index_hash(new.hash), mark, flag::LIVE | pinned | timed | priority);
-        if timed != 0 {
-            self.arm(number, now);
-        }
+        self.set_times(number, lifetime, now);
+        let flags = flag::LIVE | flag::TIMED | pinned | priority;
+        self.core.fill(number, new.pair, index_hash(new.hash), mark, flags);
+        self.arm(number, now);
     }
 
     fn set_times(&self, number: u32, lifetime: Lifetime, now: u64) {
@@ -116,7 +122,7 @@ impl<K, V, P: Policy> Locked<'_, K, V, P> {
     #[inline]
     fn grow(&mut self) {
         let table = self.core.table(&self.state.space);
-        if table.len() >= table.room() {
+        if table.is_full() {
             self.enlarge();
         }
     }

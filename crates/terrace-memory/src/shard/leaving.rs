@@ -52,7 +52,7 @@ impl<K, V, P: Policy> Locked<'_, K, V, P> {
             self.state.wheel.disarm(number);
         }
         let weight = self.core.slab.weight(number);
-        self.core.depart(&mut self.state.space, number, weight);
+        self.core.depart(&mut self.state.space, (number, cell), weight);
         self.state.weight -= u64::from(weight);
         self.state.len -= 1;
         weight
@@ -66,14 +66,20 @@ impl<K, V, P: Policy> Locked<'_, K, V, P> {
         if let Some((number, cause)) = self.expire(now, &mut steps) {
             return Some(Victim { number, weight: self.take(number), cause });
         }
+        let number = self.policy_victim()?;
+        let cause = self.dead(number, now).unwrap_or(Cause::Capacity);
+        Some(Victim { number, weight: self.take_forgotten(number), cause })
+    }
+
+    /// The policy's choice, which it then forgets.
+    #[inline]
+    pub(super) fn policy_victim(&mut self) -> Option<u32> {
         if self.state.len >= FAR {
             self.bring_nearer();
         }
         let held = self.state.weight;
         let slot = self.with_policy(|policy, marks, _| policy.victim(held, marks))?;
-        let number = self.state.names.cell(slot);
-        let cause = self.dead(number, now).unwrap_or(Cause::Capacity);
-        Some(Victim { number, weight: self.take_forgotten(number), cause })
+        Some(self.state.names.cell(slot))
     }
 
     /// Asks for the lines of those who will leave soon. In a large cache they come from memory, and one after

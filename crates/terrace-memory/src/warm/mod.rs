@@ -12,13 +12,12 @@
 //! - `index.rs`: the table, 9 bytes an entry; `ghosts.rs`, one byte more.
 //! - `record.rs`: an entry's bytes, with a checksum.
 //! - `block.rs`, `blocks.rs`, `reclaim.rs`: blocks, two logs of them, and which block is emptied.
-//! - `choice.rs`, `training.rs`: how values are encoded.
+//! - `training.rs`: what values are encoded with.
 //! - `border.rs`: how much of the memory should be warm.
 
 mod block;
 mod blocks;
 mod border;
-mod choice;
 mod config;
 #[cfg(test)]
 mod damage;
@@ -47,7 +46,8 @@ pub use evicted::{Evicted, EvictedEntry};
 pub use stats::Stats;
 pub use training::Trained;
 
-use self::choice::Choice;
+use terrace_envelope::codec::Choice;
+
 use self::config::MOST_PER_SHARD;
 use self::shard::Shard;
 use self::training::Trainings;

@@ -1,6 +1,7 @@
 //! Writing: a value is encoded before its shard's lock is taken.
 
 use terrace_envelope::Compression;
+use terrace_envelope::codec::Worth;
 
 use super::Warm;
 use super::entry::{Attributes, Inserted};
@@ -48,7 +49,12 @@ impl Warm {
             let mut dictionary = lock.read().current_dictionary();
             loop {
                 let with = dictionary.as_ref().map(|(_, dictionary)| dictionary.as_ref());
-                let how = self.choice.encode(coder, with, value, bytes);
+                let how = self.choice.encode(None, Worth::Enough, coder, with, value, bytes);
+                let how = how.unwrap_or_else(|| {
+                    bytes.clear();
+                    bytes.extend_from_slice(value);
+                    Compression::None
+                });
                 let slot = match how {
                     Compression::Zstd => dictionary.as_ref().map_or(0, |(slot, _)| *slot),
                     _ => 0,

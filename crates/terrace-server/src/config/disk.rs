@@ -59,6 +59,15 @@ pub enum Reads {
     Mapped,
 }
 
+impl Reads {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Positioned => "positioned",
+            Self::Mapped => "mapped",
+        }
+    }
+}
+
 /// The log.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -108,7 +117,7 @@ impl Config {
             capacity: self.capacity(),
             cache: self.disk.mode == Mode::Cache,
             compression: self.disk.compression.name(),
-            mapped: self.disk.reads == Reads::Mapped,
+            reads: self.disk.reads.name(),
             segment_bytes: Some(self.disk.segment.0).filter(|bytes| *bytes != 0),
             compaction_bytes_per_second: self.disk.compaction.0,
             keys: self.disk.keyring()?.map(Arc::new),
@@ -248,7 +257,10 @@ mod tests {
         let log = config(&text).unwrap().log().unwrap();
         assert_eq!(log.path, std::path::Path::new("d"));
         assert_eq!((log.cache, log.capacity, log.segment_bytes), (true, Some(8 << 20), Some(1 << 20)));
-        assert_eq!((log.compression, log.mapped, log.compaction_bytes_per_second), ("zstd", true, 2 << 20));
+        assert_eq!(
+            (log.compression, log.reads, log.compaction_bytes_per_second),
+            ("zstd", "mapped", 2 << 20)
+        );
         assert_eq!(log.durability, terrace_store::Durability::Always);
         let keys = log.keys.unwrap();
         assert_eq!((keys.current().id(), keys.ids().collect::<Vec<_>>().len()), (2, 2));

@@ -34,6 +34,8 @@ pub(in crate::suite) struct Peer {
     pub(in crate::suite) open: fn(&Path, Sync) -> Result<Box<dyn Engine>, Failure>,
     /// Whether it can be asked for an fsync with each write.
     pub(in crate::suite) syncs: bool,
+    /// Whether it is an engine that is there already, with other settings.
+    pub(in crate::suite) variant: bool,
 }
 
 /// The bytes that the files of a folder take on the disk.

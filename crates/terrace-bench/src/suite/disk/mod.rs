@@ -4,10 +4,15 @@
 //! has one, and its other settings as they come. Processor time is that of the whole process, so what an engine does in
 //! threads of its own counts; `log` is the plain limit: a file that is appended to, and a map in memory.
 
-mod cases;
 pub(super) mod engine;
+mod larger;
 pub(super) mod peer;
+mod reopened;
+mod rows;
+mod stored;
 pub(super) mod values;
+mod work;
+mod writers;
 
 use crate::report::Report;
 use crate::suite::{Failure, Plan};
@@ -15,12 +20,16 @@ use crate::suite::{Failure, Plan};
 pub(super) fn run(plan: &Plan, report: &mut Report) -> Result<(), Failure> {
     for kind in [values::Kind::Text, values::Kind::Noise] {
         for size in [100, 1024, 10 * 1024] {
-            cases::stored(plan, report, kind, size)?;
+            stored::measure(plan, report, kind, size)?;
         }
     }
     for threads in [1, 2] {
-        cases::bulk(plan, report, threads)?;
+        writers::bulk(plan, report, threads)?;
     }
-    cases::synced(plan, report)?;
-    cases::reopened(plan, report)
+    for threads in [1, 16] {
+        writers::synced(plan, report, threads)?;
+    }
+    reopened::measure(plan, report)?;
+    reopened::idle(plan, report)?;
+    larger::measure(plan, report)
 }

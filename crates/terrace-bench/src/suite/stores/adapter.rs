@@ -33,7 +33,7 @@ pub(super) const ALL: &[Adapted] = &[
 type Open = fn(&Path, Sync) -> Result<Box<dyn Engine>, Failure>;
 
 const fn adapted(engine: &'static str, name: &'static str, open: Open) -> Adapted {
-    Adapted { engine, peer: Peer { name, open, syncs: true } }
+    Adapted { engine, peer: Peer { name, open, syncs: true, variant: false } }
 }
 
 struct Adapter {

@@ -21,5 +21,6 @@ mod run;
 mod seeded;
 mod store;
 mod values;
+mod versions;
 mod workload;
 mod writers;

@@ -97,24 +97,34 @@ impl Classes {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn push_head(&mut self, queue: usize, slot: u32, weight: u32) {
-        match &mut self.by_size {
-            None => self.rings.push_head(queue, slot, weight),
-            Some(by_size) => {
-                self.rings.unlink(slot);
-                by_size.push_head(queue, slot, weight);
-            }
+        if self.by_size.is_none() {
+            self.rings.push_head(queue, slot, weight);
+        } else {
+            self.push_by_size(queue, slot, weight);
+        }
+    }
+
+    #[inline(never)]
+    fn push_by_size(&mut self, queue: usize, slot: u32, weight: u32) {
+        self.rings.unlink(slot);
+        if let Some(by_size) = &mut self.by_size {
+            by_size.push_head(queue, slot, weight);
         }
     }
 
     /// Takes an entry out of its queue, and returns its weight.
-    #[inline]
+    #[inline(always)]
     pub(super) fn unlink(&mut self, slot: u32) -> Option<u32> {
-        let in_ring = self.rings.unlink(slot).map(|(_, weight)| weight);
-        if in_ring.is_some() {
-            return in_ring;
+        match self.rings.unlink(slot) {
+            Some((_, weight)) => Some(weight),
+            None => self.unlink_by_size(slot),
         }
+    }
+
+    #[inline(never)]
+    fn unlink_by_size(&mut self, slot: u32) -> Option<u32> {
         self.by_size.as_mut()?.unlink(slot)
     }
 

@@ -63,6 +63,7 @@ impl Learning {
         self.rules.chosen.load(Ordering::Relaxed)
     }
 
+    #[cold]
     pub(super) fn observe(&self, hash: u64, weight: u32, hit: bool) {
         // The lowest half tells keys apart; the bits that chose the sample are in the other.
         let hash = hash | 1;

@@ -5,8 +5,9 @@
 //! entry a better place than it deserves. Where the table is smaller than the history it should hold, the
 //! oldest in a bucket give way, so memory is bounded and only the far end of the history suffers.
 //!
-//! The words of a bucket are looked at four at a time, as lanes of a wider word: an eviction remembers one key and an
-//! insert asks for one, so looking at eight words one after another was three tenths of what both cost.
+//! A bucket is a queue: a key that left is shifted in at its low end, and what is shifted out at the other is the one that
+//! left longest ago. So remembering looks for nothing; only asking for a key compares words, four at a time, as lanes of
+//! a wider one.
 
 /// Ghosts' ages are told in this many parts of a turn.
 pub(super) const TURN: u8 = 4;
@@ -15,14 +16,15 @@ const TURNS: u8 = 3;
 /// Generations: the oldest that counts, the one being written, and a margin for the sweep.
 const GENERATIONS: u16 = 15;
 const WAYS: usize = 8;
-/// After so many ghosts that came in so many buckets are swept: enough to visit the whole table while a generation
-/// lasts. A generation that is over has two of them.
+/// After so many ghosts that came in so many buckets are swept: enough to visit the whole table in one and a half
+/// generations. A generation that is over has two of them.
 const SWEEP_EVERY: u8 = 8;
-const SWEEP: usize = 16;
+const SWEEP: usize = 12;
 
-/// Eight words, in lanes of sixteen bits, the first lowest.
+/// Eight words, in lanes of sixteen bits, the youngest lowest.
 type Bucket = [u64; 2];
-const LANES: usize = WAYS / 2;
+/// Bits of a word.
+const WORD: u32 = 16;
 /// One in every lane.
 const ONES: u64 = 0x0001_0001_0001_0001;
 /// The highest bit of every lane.
@@ -35,17 +37,17 @@ fn not_zero(lanes: u64) -> u64 {
     (((lanes & !HIGHS) + (HIGHS - ONES)) | lanes) & HIGHS
 }
 
-/// The higher of each two lanes, none of which has its highest bit set.
+/// All bits of the lanes whose highest bit is set.
 #[inline]
-fn higher(one: u64, other: u64) -> u64 {
-    let kept = ((one | HIGHS).wrapping_sub(other) >> 15 & ONES) * 0xffff;
-    one & kept | other & !kept
+fn whole(highs: u64) -> u64 {
+    (highs << 1).wrapping_sub(highs >> 15)
 }
 
-/// The lane of the lowest bit that is set.
+/// What is left of four words, without the lowest of those lanes.
 #[inline]
-fn first_lane(bits: u64) -> usize {
-    bits.trailing_zeros() as usize / 16
+fn without_first(words: u64, highs: u64) -> u64 {
+    let below = (1 << (highs.trailing_zeros() + 1 - WORD)) - 1;
+    words & below | words >> WORD & !below
 }
 
 /// A key that is remembered.
@@ -59,8 +61,6 @@ pub(super) struct Ghost {
 #[derive(Debug, Default)]
 pub(super) struct Ghosts {
     buckets: Vec<Bucket>,
-    /// The number of entries and the bytes the table was last found to fit.
-    fits: (usize, usize),
     /// 1 to [`GENERATIONS`]; 0 marks an empty word.
     generation: u16,
     /// What may still leave before the next generation begins, in weight.
@@ -68,13 +68,6 @@ pub(super) struct Ghosts {
     hand: usize,
     /// Ghosts that may come in before the next sweep.
     pause: u8,
-}
-
-/// Puts another word into a way's lane.
-#[inline]
-fn set(words: &mut u64, way: usize, word: u16) {
-    let shift = 16 * (way % LANES);
-    *words = *words & !(0xffff << shift) | u64::from(word) << shift;
 }
 
 const FREQUENCIES: [u8; 8] = [0, 1, 2, 3, 4, 6, 9, 13];
@@ -97,22 +90,13 @@ const CODES: [u16; 16] = {
 impl Ghosts {
     /// Makes the table fit a history of `TURNS` times as many entries, within `most_bytes`. What it remembered is
     /// lost if its size changes, which happens while a cache fills and nothing has left yet.
-    #[inline]
     pub(super) fn fit(&mut self, entries: usize, most_bytes: usize) {
-        if self.fits != (entries, most_bytes) {
-            self.fit_anew(entries, most_bytes);
-        }
-    }
-
-    fn fit_anew(&mut self, entries: usize, most_bytes: usize) {
-        self.fits = (entries, most_bytes);
         let wanted = entries.saturating_mul(usize::from(TURNS)).saturating_mul(5) / 4;
         let buckets = wanted.min(most_bytes / 2).max(WAYS).div_ceil(WAYS);
         // Small changes of the number of entries are no reason to forget.
         let present = self.buckets.len();
         if buckets > present + present / 2 || buckets < present / 4 {
-            let fits = self.fits;
-            *self = Ghosts { buckets: vec![[0; 2]; buckets], fits, generation: 1, ..Ghosts::default() };
+            *self = Ghosts { buckets: vec![[0; 2]; buckets], generation: 1, ..Ghosts::default() };
         }
     }
 
@@ -123,47 +107,25 @@ impl Ghosts {
         ((product >> 32) as usize, ((product as u32).wrapping_mul(0x9e37_79b1) >> 23) as u16)
     }
 
-    /// How many parts of a turn ago each of four words was written; an empty one longer ago than any other.
+    /// How many parts of a turn ago this was written.
     #[inline]
-    fn ages(&self, words: u64) -> u64 {
-        let written = words & (ONES * 15);
-        let generation = u64::from(self.generation);
-        // Of a lane, one if what is in it was written in a generation with a higher number.
-        let wrapped = (written + ONES * (15 - generation)) >> 4 & ONES;
-        let empty = (written + ONES * 15) >> 4 & ONES ^ ONES;
-        (ONES * generation + wrapped * u64::from(GENERATIONS) - written) | empty << 6
+    fn age(&self, word: u16) -> u8 {
+        let written = word & 15;
+        let wrapped = if written > self.generation { GENERATIONS } else { 0 };
+        (self.generation + wrapped - written) as u8
     }
 
-    /// The way of a bucket that holds this tag.
+    /// The highest bits of those lanes of a bucket that hold this tag.
     #[inline]
-    fn way_of(bucket: Bucket, tag: u16) -> Option<usize> {
+    fn matching(bucket: Bucket, tag: u16) -> Bucket {
         let tags = ONES * (u64::from(tag) << 7);
         // Tag zero is no empty word.
-        let same = bucket.map(|words| !not_zero((words ^ tags) & (ONES * 0xff80)) & not_zero(words));
-        match same {
-            [0, 0] => None,
-            [0, bits] => Some(LANES + first_lane(bits)),
-            [bits, _] => Some(first_lane(bits)),
-        }
-    }
-
-    /// The way that was written longest ago; of equal ones, the last in the order that begins with `turned`.
-    #[inline]
-    fn oldest_way(&self, bucket: Bucket, turned: usize) -> usize {
-        let turned = turned % WAYS;
-        let back = ONES * (WAYS - turned) as u64;
-        let places = [0x0003_0002_0001_0000u64, 0x0007_0006_0005_0004].map(|ways| (ways + back) & (ONES * 7));
-        let keys = [0, 1].map(|half: usize| self.ages(bucket[half]) << 3 | places[half]);
-        let four = higher(keys[0], keys[1]);
-        let two = higher(four, four >> 32);
-        ((two & 0xffff).max(two >> 16 & 0xffff) as usize + turned) % WAYS
+        bucket.map(|words| !not_zero((words ^ tags) & (ONES * 0xff80)) & not_zero(words))
     }
 
     /// Remembers a key that left. `turn` is the weight of all entries.
+    #[inline]
     pub(super) fn remember(&mut self, hash: u32, frequency: u8, weight: u32, turn: u64) {
-        if self.buckets.is_empty() {
-            return;
-        }
         self.pass(u64::from(weight), turn);
         match self.pause.checked_sub(1) {
             Some(left) => self.pause = left,
@@ -171,25 +133,33 @@ impl Ghosts {
         }
         let (at, tag) = self.place(hash);
         let fresh = tag << 7 | CODES[usize::from(frequency) & 15] << 4 | self.generation;
-        let Some(bucket) = self.buckets.get(at).copied() else { return };
-        // Among equals another way each time, or a small table would never let go of its first ghosts.
-        let way = match Self::way_of(bucket, tag) {
-            Some(way) => way,
-            None => self.oldest_way(bucket, self.left as usize),
-        };
-        set(&mut self.buckets[at][way / LANES], way, fresh);
+        if let Some([low, high]) = self.buckets.get_mut(at) {
+            *high = *high << WORD | *low >> (u64::BITS - WORD);
+            *low = *low << WORD | u64::from(fresh);
+        }
     }
 
     /// Asks for a key, and forgets it.
+    #[inline]
     pub(super) fn recall(&mut self, hash: u32) -> Option<Ghost> {
         let (at, tag) = self.place(hash);
-        let bucket = self.buckets.get_mut(at)?;
-        let way = Self::way_of(*bucket, tag)?;
-        let words = &mut bucket[way / LANES];
-        let word = *words >> (16 * (way % LANES));
-        set(words, way, 0);
-        let age = (self.ages(word) & 0xff) as u8;
-        let frequency = FREQUENCIES[(word >> 4 & 7) as usize];
+        let bucket = *self.buckets.get(at)?;
+        let found = Self::matching(bucket, tag);
+        if found == [0, 0] { None } else { self.take(at, found) }
+    }
+
+    /// Takes the youngest of those out of a bucket; the older ones move up.
+    fn take(&mut self, at: usize, found: Bucket) -> Option<Ghost> {
+        let [low, high] = self.buckets.get_mut(at)?;
+        let half = if found[0] != 0 { (*low, found[0]) } else { (*high, found[1]) };
+        let word = (half.0 >> (half.1.trailing_zeros() + 1 - WORD)) as u16;
+        if found[0] != 0 {
+            *low = without_first(*low, found[0]) | *high << (u64::BITS - WORD);
+            *high >>= WORD;
+        } else {
+            *high = without_first(*high, found[1]);
+        }
+        let (age, frequency) = (self.age(word), FREQUENCIES[usize::from(word >> 4 & 7)]);
         (age <= TURN * TURNS).then_some(Ghost { age, frequency })
     }
 
@@ -205,6 +175,7 @@ impl Ghosts {
     }
 
     /// Empties words whose generation is about to come round again.
+    #[cold]
     fn sweep(&mut self) {
         self.pause = SWEEP_EVERY - 1;
         const {
@@ -213,14 +184,12 @@ impl Ghosts {
                 "the two generations before the next are over"
             );
         }
-        let next = u64::from(self.generation % GENERATIONS + 1);
-        let one_later = next % u64::from(GENERATIONS) + 1;
+        let next = self.generation % GENERATIONS + 1;
+        let [next, one_later] = [next, next % GENERATIONS + 1].map(|generation| ONES * u64::from(generation));
         let end = (self.hand + SWEEP).min(self.buckets.len());
         for words in self.buckets[self.hand..end].as_flattened_mut() {
             let written = *words & (ONES * 15);
-            let kept = not_zero(written ^ (ONES * next)) & not_zero(written ^ (ONES * one_later));
-            // All bits of the lanes that are kept.
-            *words &= (kept >> 15) * 0xffff;
+            *words &= whole(not_zero(written ^ next) & not_zero(written ^ one_later));
         }
         self.hand = if end == self.buckets.len() { 0 } else { end };
     }

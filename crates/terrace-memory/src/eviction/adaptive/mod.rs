@@ -45,6 +45,8 @@ const LEAST_BYTES: usize = 256 << 10;
 const PART: u64 = 100;
 /// The learning part alone occupies no more than this, as a test makes sure.
 const LEARNING_BYTES: usize = 144 << 10;
+/// After so many victims it is looked again how many ghosts there may be, which changes slowly.
+const FIT_EVERY: u8 = 64;
 /// What an entry is taken to occupy at least.
 const LEAST_ENTRY: u64 = 64;
 
@@ -57,6 +59,8 @@ pub struct Adaptive {
     shards: usize,
     /// Where the next frequency is halved, and how many uses were counted towards it.
     aging: (usize, u32),
+    /// Victims until it is looked again how many ghosts there may be.
+    until_fit: u8,
     shared: Arc<Learning>,
 }
 
@@ -76,6 +80,7 @@ impl Policy for Adaptive {
             ghosts: Ghosts::default(),
             shards: setup.shards.max(1),
             aging: (0, 0),
+            until_fit: 0,
             shared: shared.clone(),
         }
     }
@@ -99,6 +104,8 @@ impl Policy for Adaptive {
 
     fn set_capacity(&mut self, setup: Setup) {
         self.shared.set_total(setup.total);
+        // Heavier entries may have more ghosts.
+        self.until_fit = 0;
     }
 
     fn insert<M: Marks>(&mut self, slot: u32, hash: u64, weight: u32, marks: &M) {
@@ -118,7 +125,10 @@ impl Policy for Adaptive {
 
     fn victim<M: Marks>(&mut self, marks: &M) -> Option<u32> {
         let rules = self.rules();
-        self.ghosts.fit(self.queues.total_len(), self.most_ghost_bytes());
+        match self.until_fit.checked_sub(1) {
+            Some(left) => self.until_fit = left,
+            None => self.fit_ghosts(),
+        }
         structure::victim(&mut Live { shard: self, marks }, rules)
     }
 
@@ -131,6 +141,7 @@ impl Policy for Adaptive {
         self.queues = Classes::default();
         self.states.clear();
         self.ghosts.clear();
+        self.until_fit = 0;
         self.aging = (0, 0);
     }
 
@@ -158,7 +169,7 @@ impl Adaptive {
     }
 
     /// A new entry comes in.
-    #[inline]
+    #[inline(always)]
     fn enter<M: Marks>(&mut self, slot: u32, hash: u64, weight: u32, marks: &M) {
         cover(&mut self.states, slot);
         let ghost = self.ghosts.recall(hash as u32);
@@ -177,15 +188,26 @@ impl Adaptive {
         rules::at(self.shared.chosen())
     }
 
-    fn most_ghost_bytes(&self) -> usize {
-        let weight = self.queues.total_weight().max(self.queues.total_len() as u64 * LEAST_ENTRY);
+    #[cold]
+    fn fit_ghosts(&mut self) {
+        self.until_fit = FIT_EVERY - 1;
+        let entries = self.queues.total_len();
+        let weight = self.queues.total_weight().max(entries as u64 * LEAST_ENTRY);
         let both = ((weight / PART) as usize).max(LEAST_BYTES / self.shards);
-        both - LEARNING_BYTES / self.shards
+        self.ghosts.fit(entries, both - LEARNING_BYTES / self.shards);
     }
 
     /// Frequencies halve once in ten uses per entry: one entry's for every ten uses, in turn.
+    #[inline]
     fn age(&mut self, uses: u8) {
         self.aging.1 += u32::from(uses);
+        if self.aging.1 >= 10 {
+            self.age_states();
+        }
+    }
+
+    #[cold]
+    fn age_states(&mut self) {
         while self.aging.1 >= 10 {
             self.aging.1 -= 10;
             self.aging.0 = if self.aging.0 + 1 >= self.states.len() { 0 } else { self.aging.0 + 1 };
@@ -249,6 +271,7 @@ impl<M: Marks> Body for Live<'_, M> {
         self.shard.age(uses);
     }
 
+    #[inline(always)]
     fn leave(&mut self, slot: u32, ghost: bool) {
         let turn = self.shard.queues.total_weight();
         if let Some(weight) = self.shard.queues.unlink(slot)

@@ -88,36 +88,61 @@ pub(super) trait Body {
     fn leave(&mut self, slot: u32, ghost: bool);
 }
 
+/// How often a search has gone on to another entry. Hits at the same moment could keep it from ending, so at some point
+/// marks are not heeded.
+struct Steps(usize);
+
+impl Steps {
+    /// So many are never too many, and how many are need not be reckoned.
+    const FEW: usize = 64;
+
+    #[inline]
+    fn are_over<B: Body>(&self, body: &B, rules: &Rules) -> bool {
+        self.0 > Self::FEW && self.0 > body.len() * (usize::from(rules.lives) + 2)
+    }
+
+    /// Counts one, and tells whether there were too many.
+    #[inline]
+    fn one_more<B: Body>(&mut self, body: &B, rules: &Rules) -> bool {
+        self.0 += 1;
+        self.are_over(body, rules)
+    }
+}
+
 /// Chooses the entry to leave, and takes it out.
 pub(super) fn victim<B: Body>(body: &mut B, rules: &Rules) -> Option<u32> {
-    let total = body.weight(WINDOW) + body.weight(MAIN);
-    let window = rules.window_weight(total).min(total);
-    // Hits at the same moment could keep the search from ending, so at some point marks are not heeded.
-    let mut rounds = body.len() * (usize::from(rules.lives) + 2) + 1;
+    let mut steps = Steps(0);
     loop {
-        rounds = rounds.saturating_sub(1);
+        let held = [body.weight(WINDOW), body.weight(MAIN)];
+        let total = held[WINDOW] + held[MAIN];
+        let window = rules.window_weight(total).min(total);
+        let is_over = steps.one_more(body, rules);
         let slot = match body.tail(MAIN, rules.preference) {
             // It is older than all of the window and as unproven: the window's true tail.
             Some(slot) if !rules.spill && body.state(slot).is_unproven() => slot,
-            main if body.weight(WINDOW) >= window || main.is_none() => {
-                match step(body, rules, total - window, rounds) {
-                    Step::Leaves(slot) => return Some(out(body, slot)),
+            main if held[WINDOW] >= window || main.is_none() => {
+                match step(body, rules, (held[MAIN], total - window), &mut steps) {
+                    Step::Leaves(slot) => {
+                        body.leave(slot, true);
+                        return Some(slot);
+                    }
                     Step::Moved => continue,
                     Step::Empty => return None,
                 }
             }
             _ => {
                 // It had its chance. If its ghost let it back in at once, a loop would chase itself through main.
-                let slot = main_victim(body, rules, &mut rounds)?;
+                let slot = main_victim(body, rules, &mut steps)?;
                 body.leave(slot, false);
                 return Some(slot);
             }
         };
         let mark = body.mark(slot);
-        if mark < rules.uses || rounds == 0 {
-            return Some(out(body, slot));
+        let state = if mark > 0 { count(body, slot, mark) } else { body.state(slot) };
+        if mark < rules.uses || is_over {
+            body.leave(slot, true);
+            return Some(slot);
         }
-        let state = count(body, slot, mark);
         body.set_state(slot, state.proven());
         body.promote(MAIN, slot);
     }
@@ -130,11 +155,12 @@ enum Step {
 }
 
 /// Decides on the entry whose time in the window is up.
-fn step<B: Body>(body: &mut B, rules: &Rules, main_room: u64, mut rounds: usize) -> Step {
+#[inline(always)]
+fn step<B: Body>(body: &mut B, rules: &Rules, (main, main_room): (u64, u64), steps: &mut Steps) -> Step {
     let Some(slot) = body.tail(WINDOW, rules.preference) else { return Step::Empty };
     let mark = body.mark(slot);
     let state = if mark > 0 { count(body, slot, mark) } else { body.state(slot) };
-    let used = mark >= rules.uses && rounds > 0;
+    let used = mark >= rules.uses && !steps.are_over(body, rules);
     if rules.is_one_queue() {
         if used {
             body.promote(WINDOW, slot);
@@ -142,7 +168,7 @@ fn step<B: Body>(body: &mut B, rules: &Rules, main_room: u64, mut rounds: usize)
         }
         return Step::Leaves(slot);
     }
-    let spills = rules.spill && body.weight(MAIN) < main_room;
+    let spills = rules.spill && main < main_room;
     if used || spills {
         let state = state.with_lives(0);
         body.set_state(slot, if mark > 0 { state.proven() } else { state.unproven() });
@@ -151,8 +177,8 @@ fn step<B: Body>(body: &mut B, rules: &Rules, main_room: u64, mut rounds: usize)
     }
     // A main queue that is still short has nobody to compare with.
     if rules.compares_frequencies()
-        && body.weight(MAIN) >= main_room / 2
-        && let Some(other) = main_victim(body, rules, &mut rounds)
+        && main >= main_room / 2
+        && let Some(other) = main_victim(body, rules, steps)
         && is_worth_more(body, rules, slot, other)
     {
         body.set_state(slot, state.with_lives(0).proven());
@@ -177,15 +203,25 @@ fn is_worth_more<B: Body>(body: &B, rules: &Rules, slot: u32, other: u32) -> boo
 }
 
 /// The next of main to leave; it stays at the tail.
-fn main_victim<B: Body>(body: &mut B, rules: &Rules, rounds: &mut usize) -> Option<u32> {
+#[inline]
+fn main_victim<B: Body>(body: &mut B, rules: &Rules, steps: &mut Steps) -> Option<u32> {
+    let slot = body.tail(MAIN, rules.preference)?;
+    // Most of what is not used for so long is done with, and then nothing moves.
+    if body.mark(slot) == 0 && body.state(slot).lives() == 0 {
+        return Some(slot);
+    }
+    seek_main_victim(body, rules, steps)
+}
+
+#[inline(never)]
+fn seek_main_victim<B: Body>(body: &mut B, rules: &Rules, steps: &mut Steps) -> Option<u32> {
     while let Some(slot) = body.tail(MAIN, rules.preference) {
         let mark = body.mark(slot);
         let state = body.state(slot);
         let lives = (state.lives() + mark).min(rules.lives);
-        if lives == 0 || *rounds == 0 {
+        if lives == 0 || steps.one_more(body, rules) {
             return Some(slot);
         }
-        *rounds -= 1;
         let state = if mark > 0 { count(body, slot, mark).proven() } else { state };
         body.set_state(slot, state.with_lives(lives - 1));
         body.promote(MAIN, slot);
@@ -200,13 +236,4 @@ fn count<B: Body>(body: &mut B, slot: u32, mark: u8) -> State {
     body.set_state(slot, state);
     body.counted(mark);
     state
-}
-
-fn out<B: Body>(body: &mut B, slot: u32) -> u32 {
-    let mark = body.mark(slot);
-    if mark > 0 {
-        count(body, slot, mark);
-    }
-    body.leave(slot, true);
-    slot
 }

@@ -83,6 +83,7 @@ fn a_disk_that_fills_up_refuses_writes_and_takes_them_again_when_there_is_room()
     assert_eq!(server.ask(&[b"GET", b"again"]), "there is room");
 }
 
+#[cfg(feature = "fjall")]
 #[test]
 fn a_disk_that_fills_up_under_fjall_refuses_writes_and_loses_nothing() {
     let Some(mount) = Mount::new("size=96m") else {
@@ -133,6 +134,7 @@ fn a_disk_without_room_to_begin_with_is_told_of_and_refuses_writes() {
     assert!(said.contains("the durable store is degraded") && !said.contains("panicked"), "{said}");
 }
 
+#[cfg(feature = "fjall")]
 #[test]
 fn a_disk_without_room_for_fjall_to_begin_with_is_refused() {
     let (_outer, data) = folder();

@@ -73,6 +73,7 @@ fn data_of_a_newer_release_is_not_touched() {
     fails(&["serve", "--port", "0", "--http-port", "0", "--dir", dir], 7, &[dir, "later release"]);
 }
 
+#[cfg(feature = "fjall")]
 #[test]
 fn data_that_a_newer_release_has_written_with_fjall_is_not_touched() {
     let (_outer, data) = folder();
@@ -86,6 +87,7 @@ fn data_that_a_newer_release_has_written_with_fjall_is_not_touched() {
     fails(&["serve", "--port", "0", "--http-port", "0", "--store", "fjall", "--dir", dir], 7, &[dir]);
 }
 
+#[cfg(feature = "fjall")]
 fn find(folder: &Path, name: &str) -> Option<PathBuf> {
     for entry in std::fs::read_dir(folder).ok()?.flatten() {
         let path = entry.path();

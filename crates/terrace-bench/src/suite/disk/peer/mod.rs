@@ -5,7 +5,7 @@ mod foyer;
 mod lmdb;
 mod log;
 mod redb;
-#[cfg(terrace_rocksdb)]
+#[cfg(feature = "rocksdb")]
 mod rocksdb;
 mod sled;
 mod sqlite;
@@ -19,16 +19,18 @@ const CACHE: usize = 64 << 20;
 /// All of them; Terrace first.
 #[rustfmt::skip] // One line an engine.
 pub(in crate::suite) const ALL: &[Peer] = &[
-    Peer { name: "terrace", open: terrace::open, syncs: true },
-    Peer { name: "terrace-plain", open: terrace::open_plain, syncs: true },
-    Peer { name: "terrace-mapped", open: terrace::open_mapped, syncs: false },
-    Peer { name: "fjall", open: fjall::open, syncs: true },
-    Peer { name: "redb", open: redb::open, syncs: true },
-    #[cfg(terrace_rocksdb)]
-    Peer { name: "rocksdb", open: rocksdb::open, syncs: true },
-    Peer { name: "sled", open: sled::open, syncs: true },
-    Peer { name: "sqlite", open: sqlite::open, syncs: true },
-    Peer { name: "lmdb", open: lmdb::open, syncs: true },
-    Peer { name: "foyer", open: foyer::open, syncs: false },
-    Peer { name: "log", open: log::open, syncs: true },
+    Peer { name: "terrace", open: terrace::open, syncs: true, variant: false },
+    Peer { name: "terrace-lz4", open: terrace::open_lz4, syncs: false, variant: true },
+    Peer { name: "terrace-zstd", open: terrace::open_zstd, syncs: false, variant: true },
+    Peer { name: "terrace-plain", open: terrace::open_plain, syncs: true, variant: true },
+    Peer { name: "terrace-mapped", open: terrace::open_mapped, syncs: false, variant: true },
+    Peer { name: "fjall", open: fjall::open, syncs: true, variant: false },
+    Peer { name: "redb", open: redb::open, syncs: true, variant: false },
+    #[cfg(feature = "rocksdb")]
+    Peer { name: "rocksdb", open: rocksdb::open, syncs: true, variant: false },
+    Peer { name: "sled", open: sled::open, syncs: true, variant: false },
+    Peer { name: "sqlite", open: sqlite::open, syncs: true, variant: false },
+    Peer { name: "lmdb", open: lmdb::open, syncs: true, variant: false },
+    Peer { name: "foyer", open: foyer::open, syncs: false, variant: false },
+    Peer { name: "log", open: log::open, syncs: true, variant: false },
 ];

@@ -2,7 +2,11 @@
 //! disk, time to open again, time at rest.
 //!
 //! `cargo run --release -p terrace-disk --example disk_cost [ENTRIES]`, or for opening only
-//! `cargo run --release -p terrace-disk --example disk_cost reopen [ENTRIES]`
+//! `cargo run --release -p terrace-disk --example disk_cost reopen [ENTRIES]` (or `overwrite`, or `list`), or for the ways of reading
+//! `cargo run --release -p terrace-disk --features io_uring --example disk_cost reads [MIB]`
+
+mod list;
+mod reads;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -213,8 +217,13 @@ fn reopen(entries: u64) {
 }
 
 fn main() {
-    if std::env::args().nth(1).as_deref() == Some("reopen") {
-        return reopen(std::env::args().nth(2).and_then(|n| n.parse().ok()).unwrap_or(1_000_000));
+    let number = std::env::args().nth(2).and_then(|n| n.parse().ok());
+    match std::env::args().nth(1).as_deref() {
+        Some("reopen") => return reopen(number.unwrap_or(1_000_000)),
+        Some("overwrite") => return overwrite(number.unwrap_or(250_000)),
+        Some("list") => return list::list(number.unwrap_or(1_000_000)),
+        Some("reads") => return reads::reads(number.unwrap_or(256) << 20),
+        _ => {}
     }
     let entries = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(250_000);
     case("1 KiB, incompressible, none", 1024, random, Compression::None, entries);
@@ -230,7 +239,11 @@ fn main() {
     case("10 KiB, text, zstd", 10_240, text, Compression::Zstd, entries / 40);
     case("16 B, four times as many", 16, random, Compression::None, entries * 4);
     case("10 KiB, incompressible, none", 10_240, random, Compression::None, entries / 10);
+    overwrite(entries);
+}
 
+/// Batches, the same again over what is there, and nothing at all.
+fn overwrite(entries: u64) {
     let path = folder("batches");
     let io: Arc<dyn Io> = Arc::new(OsIo::new(&path).unwrap());
     let (disk, _) = Disk::open(io, config(Compression::None, Reads::Positioned), NOW).unwrap();
@@ -240,7 +253,9 @@ fn main() {
         "batches of 128: {:.2} us cpu a 1 KiB value",
         write_batches(&disk, entries / 128 * 128, &values)
     );
-    println!("overwriting: {:.2} us cpu a 1 KiB value", write_batches(&disk, entries / 128 * 128, &values));
+    let again: Vec<String> =
+        (0..3).map(|_| format!("{:.2}", write_batches(&disk, entries / 128 * 128, &values))).collect();
+    println!("overwriting: {} us cpu a 1 KiB value", again.join(", "));
     let began = cpu();
     std::thread::sleep(Duration::from_secs(2));
     println!("at rest: {:.3} % of a processor", (cpu() - began).as_secs_f64() / 2.0 * 100.0);
