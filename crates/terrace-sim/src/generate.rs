@@ -4,8 +4,15 @@
 //! the trace's name in reports: whoever reads a figure can repeat it. Keys are scrambled, because neighbours in
 //! popularity are not neighbours in value.
 
+mod random;
+mod zipf;
+
 use std::fmt;
 use std::str::FromStr;
+
+use random::Random;
+pub(crate) use random::mix;
+use zipf::Zipf;
 
 use crate::trace::Record;
 
@@ -188,81 +195,6 @@ impl Generator {
 fn size_of_key(key: u64, mean: u32) -> u32 {
     let span = u64::from(mean) * 2 - 1;
     (mix(key ^ 0x5157) % span + 1) as u32
-}
-
-/// A bijection that scatters its input (the finaliser of SplitMix64).
-pub(crate) fn mix(value: u64) -> u64 {
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
-}
-
-/// SplitMix64: small, seedable and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.0)
-    }
-
-    /// From 0 up to but without 1.
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// From 0 up to but without `bound`, evenly for every bound that fits in memory.
-    fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
-    }
-}
-
-/// Draws ranks from a Zipf distribution by rejection-inversion (Hörmann and Derflinger, 1996): exact, with
-/// constant memory and about one try a draw.
-struct Zipf {
-    keys: f64,
-    theta: f64,
-    first: f64,
-    last: f64,
-    shortcut: f64,
-}
-
-impl Zipf {
-    fn new(keys: u64, theta: f64) -> Self {
-        let mut zipf = Zipf { keys: keys as f64, theta, first: 0.0, last: 0.0, shortcut: 0.0 };
-        zipf.first = zipf.integral(1.5) - 1.0;
-        zipf.last = zipf.integral(zipf.keys + 0.5);
-        zipf.shortcut = 2.0 - zipf.inverse(zipf.integral(2.5) - zipf.height(2.0));
-        zipf
-    }
-
-    /// A rank from 0.
-    fn draw(&self, random: &mut Random) -> u64 {
-        loop {
-            let area = self.last + random.unit() * (self.first - self.last);
-            let x = self.inverse(area);
-            let rank = x.round().clamp(1.0, self.keys);
-            if rank - x <= self.shortcut || area >= self.integral(rank + 0.5) - self.height(rank) {
-                return rank as u64 - 1;
-            }
-        }
-    }
-
-    fn height(&self, x: f64) -> f64 {
-        (-self.theta * x.ln()).exp()
-    }
-
-    /// The integral of `height`, written so that it is continuous where theta is 1.
-    fn integral(&self, x: f64) -> f64 {
-        let log = x.ln();
-        let scaled = (1.0 - self.theta) * log;
-        log * if scaled.abs() > 1e-8 { scaled.exp_m1() / scaled } else { 1.0 + scaled / 2.0 }
-    }
-
-    fn inverse(&self, area: f64) -> f64 {
-        let scaled = (area * (1.0 - self.theta)).max(-1.0);
-        (area * if scaled.abs() > 1e-8 { scaled.ln_1p() / scaled } else { 1.0 - scaled / 2.0 }).exp()
-    }
 }
 
 #[cfg(test)]

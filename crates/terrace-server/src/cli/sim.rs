@@ -110,7 +110,7 @@ pub(super) struct Sim {
     /// Replay on so many threads at once; more than one for policy terrace only
     #[arg(long, value_name = "N", default_value = "1")]
     threads: NonZeroUsize,
-    /// Write the miss-ratio curves of one trace to a file, .csv or .svg
+    /// Write the miss-ratio curves of one trace to a file, .csv, .svg or .png
     #[arg(long, value_name = "FILE")]
     curve: Option<String>,
     /// Print one JSON object a line
@@ -186,8 +186,8 @@ impl Sim {
     /// Refuses a curve that could not be written before the work is done for it.
     fn check_curve(&self) -> Result<(), Failure> {
         let Some(file) = &self.curve else { return Ok(()) };
-        if !file.ends_with(".csv") && !file.ends_with(".svg") {
-            let what = format!("--curve {file}: name a file that ends with .csv or .svg");
+        if ![".csv", ".svg", ".png"].iter().any(|end| file.ends_with(end)) {
+            let what = format!("--curve {file}: name a file that ends with .csv, .svg or .png");
             return Err(Failure::new(Exit::Usage, what));
         }
         if self.trace.len() + self.generate.len() > 1 {
@@ -199,8 +199,13 @@ impl Sim {
 
     fn write_curves(&self, curves: &Curves) -> Result<(), Failure> {
         let Some(file) = &self.curve else { return Ok(()) };
-        let text = if file.ends_with(".csv") { curves.to_csv() } else { curves.to_svg() };
-        std::fs::write(file, text).map_err(|error| Failure::new(Exit::Directory, format!("{file}: {error}")))
+        let bytes = match file.rsplit('.').next() {
+            Some("csv") => Ok(curves.to_csv().into_bytes()),
+            Some("png") => curves.to_png(),
+            _ => Ok(curves.to_svg().into_bytes()),
+        };
+        let written = bytes.and_then(|bytes| std::fs::write(file, bytes));
+        written.map_err(|error| Failure::new(Exit::Directory, format!("{file}: {error}")))
     }
 }
 

@@ -5,10 +5,11 @@
 //! hits besides; what was seen longer ago counts less. Where bytes are to be hit, a hit counts by what it weighs.
 
 use super::super::Aim;
-use super::rules::{COUNT, Rules};
+use super::breaks::Hits;
+use super::rules::{CLOCK, COUNT, Rules};
 
 /// Sampled requests between two decisions.
-pub(super) const EPOCH: usize = 128;
+pub(super) const EPOCH: usize = 64;
 const WORDS: usize = EPOCH / 64;
 /// How far others must lead: so many standard deviations, and so many hits. Bytes need more of both: few hits make up most
 /// of them.
@@ -83,6 +84,21 @@ impl Evidence {
     /// How many requests of the epoch were of quite another weight than the one before.
     pub(super) fn uneven(&self) -> u32 {
         self.uneven
+    }
+
+    /// What the candidates hit in this epoch.
+    pub(super) fn epoch_hits(&self, present: usize) -> Hits {
+        let only = |one: usize, other: usize| {
+            let words = self.hits[one].iter().zip(&self.hits[other]);
+            words.map(|(one, other)| (one & !other).count_ones()).sum()
+        };
+        let all = |one: usize| self.hits[one].iter().map(|word| word.count_ones()).sum::<u32>();
+        Hits {
+            most: (0..COUNT).map(all).max().unwrap_or(0),
+            present: all(present),
+            clock_only: only(CLOCK, present),
+            present_only: only(present, CLOCK),
+        }
     }
 
     /// What a request of the epoch is worth, in average ones.

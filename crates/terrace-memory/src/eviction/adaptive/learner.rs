@@ -5,11 +5,12 @@
 //! sizes are seen to differ.
 
 use super::super::Aim;
+use super::breaks::Breaks;
 use super::evidence::{EPOCH, Evidence, is_uneven};
 use super::miniature::{Miniature, Missed};
 use super::report::{Candidate, Report, reuse_bin};
 use super::rest::{Rest, SPARSER};
-use super::rules::{COLD, COUNT, List, Rules, at};
+use super::rules::{CLOCK, COLD, COUNT, List, Rules, at};
 use super::sample::{Found, Sample, push};
 
 /// The most entries a miniature of a small cache holds, and of one with so many entries. A small cache is simulated
@@ -26,7 +27,7 @@ const EARLY: usize = 64;
 /// If miniatures hold fewer than one entry in this many of the most they could, there are too few to tell anything.
 const SPARSE: u64 = 3;
 /// Sizes differ if this many requests of an epoch are at least twice or at most half as large as the one before.
-const UNEVEN: u32 = 16;
+const UNEVEN: u32 = 8;
 /// Where sizes differ, evidence takes so many times as many looks.
 const UNEVEN_SHARE: u32 = 4;
 /// A cache that filled with fewer hits than this part of the requests is in a scan or a loop longer than it is.
@@ -50,8 +51,9 @@ pub(super) struct Learner {
     minis: Vec<Miniature>,
     chosen: usize,
     evidence: Evidence,
+    breaks: Breaks,
     clock: u32,
-    /// Requests and hits while nothing had to leave; `None` afterwards.
+    /// Requests and hits while nothing had to leave the miniatures; `None` afterwards.
     filling: Option<(u32, u32)>,
     switches: u64,
     rest: Rest,
@@ -74,6 +76,7 @@ impl Learner {
             minis: (0..COUNT).map(|index| Miniature::new(*at(index), 0)).collect(),
             chosen: List::ALIKE.first,
             evidence: Evidence::new(aim),
+            breaks: Breaks::default(),
             clock: 0,
             filling: Some((0, 0)),
             switches: 0,
@@ -249,7 +252,11 @@ impl Learner {
         let half_life = (HALF_LIFE * entries as f64).max(4.0 * EPOCH as f64);
         let fade = 0.5f64.powf(EPOCH as f64 / half_life);
         let uneven = self.evidence.uneven() >= UNEVEN;
+        let hits = self.evidence.epoch_hits(self.chosen);
         self.evidence.weigh(fade);
+        if self.filling.is_none() && self.breaks.note(hits, self.chosen, self.chosen == CLOCK) {
+            self.begin_anew();
+        }
         self.reuse.iter_mut().for_each(|count| *count *= fade);
         if let Some(better) = self.evidence.better_than(self.chosen, |one| self.rules(one)) {
             self.chosen = better;
@@ -268,7 +275,9 @@ impl Learner {
         *requests += 1;
         *hits += u32::from(hit);
         if full {
-            if self.chosen == self.list.first && f64::from(*hits) < COLD_RATIO * f64::from(*requests) {
+            if self.chosen == CLOCK {
+                self.chosen = self.list.first;
+            } else if self.chosen == self.list.first && f64::from(*hits) < COLD_RATIO * f64::from(*requests) {
                 self.chosen = COLD;
             }
             self.filling = None;
@@ -282,14 +291,28 @@ impl Learner {
             self.chosen = list.first;
         }
         self.list = list;
+        self.rest.look_more(UNEVEN_SHARE);
+        self.empty();
+    }
+
+    /// The workload has become another one. CLOCK lets what the cache held leave before everything that comes; when
+    /// the miniatures, now empty, are full again it is gone, and all is as with a new cache.
+    fn begin_anew(&mut self) {
+        self.chosen = CLOCK;
+        self.switches += 1;
+        self.filling = Some((0, 0));
+        self.empty();
+    }
+
+    /// The miniatures begin again, of the present list's candidates.
+    fn empty(&mut self) {
         let keys = self.weights.len();
         for (index, mini) in self.minis.iter_mut().enumerate() {
-            *mini = Miniature::new(*at(list.start + index), self.capacity);
+            *mini = Miniature::new(*at(self.list.start + index), self.capacity);
             (0..keys).for_each(|_| mini.add_key());
         }
         self.sample.release();
         self.evidence = Evidence::new(self.aim);
-        self.rest.look_more(UNEVEN_SHARE);
         self.rest.changed(self.capacity.min(self.most));
     }
 

@@ -11,6 +11,7 @@
 //! link (four bytes; two of them, and its weight, once sizes are told apart) and two bytes; beside them, for
 //! miniatures and ghosts together, 256 KiB or a hundredth of what the entries occupy, whichever is more.
 
+mod breaks;
 mod classes;
 mod evidence;
 mod feed;

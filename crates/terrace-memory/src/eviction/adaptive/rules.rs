@@ -115,7 +115,7 @@ const FOR_BYTES: [Rules; COUNT] = {
 /// How many compete at a time.
 pub(super) const COUNT: usize = 10;
 
-/// All candidates. Those of one list compete at a time; [`COLD`] is alike in each.
+/// All candidates. Those of one list compete at a time; [`COLD`] and [`CLOCK`] are alike in each.
 static LISTS: [[Rules; COUNT]; 3] = [CANDIDATES, FOR_OBJECTS, FOR_BYTES];
 
 /// Some candidates that compete at a time.
@@ -149,6 +149,9 @@ pub(super) fn at(index: usize) -> &'static Rules {
 /// The candidate for workloads that fill the cache without a hit: loops and scans longer than the cache. It
 /// keeps what is there.
 pub(super) const COLD: usize = 1;
+
+/// The candidate that keeps nothing in a main queue, alike in each list: whatever the cache held before, that leaves first.
+pub(super) const CLOCK: usize = 8;
 
 impl fmt::Display for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
