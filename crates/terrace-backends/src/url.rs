@@ -36,7 +36,7 @@ impl Url {
             .split_once(':')
             .ok_or_else(|| refused(format!("`{url}` is no URL of a store: it has no scheme")))?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-            let path = decode(path.strip_prefix("//").unwrap_or(path))?;
+        let path = decode(path.strip_prefix("//").unwrap_or(path))?;
         let mut options = Vec::new();
         for option in query.split('&').filter(|option| !option.is_empty()) {
             let (name, value) = option.split_once('=').ok_or_else(|| {
@@ -46,8 +46,8 @@ impl Url {
         }
         Ok(Self {
             scheme: scheme.to_owned(),
-                    location: url.split_once('?').map_or(url, |(location, _)| location).to_owned(),
-                    path,
+            location: url.split_once('?').map_or(url, |(location, _)| location).to_owned(),
+            path,
             options,
             known: Vec::new(),
         })

@@ -44,7 +44,10 @@ impl Exit {
     /// All of them, with what they mean.
     pub const MEANINGS: [(Exit, &'static str); 14] = [
         (Exit::Success, "it worked"),
-        (Exit::No, "the answer is no: get found nothing, del removed nothing, copy left two stores that differ"),
+        (
+            Exit::No,
+            "the answer is no: get found nothing, del removed nothing, copy left two stores that differ",
+        ),
         (Exit::Usage, "a flag or an argument is wrong"),
         (Exit::Config, "the configuration is wrong, or not safe"),
         (Exit::Address, "the address or port cannot be listened on"),

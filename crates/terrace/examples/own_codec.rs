@@ -42,7 +42,8 @@ pub(crate) async fn main() -> Result<()> {
     registry.register_codec(Runs)?;
 
     let mut sources = Sources::new(&registry);
-    sources.toml("example", "storage = \"memory:\"\ncompression = { algorithm = \"runs\", min_size = 16 }")?;
+    sources
+        .toml("example", "storage = \"memory:\"\ncompression = { algorithm = \"runs\", min_size = 16 }")?;
     let stack = Stack::builder(sources.finish()?).registry(&registry).build().await?;
 
     let key = Key::new("bitmaps", "1")?;

@@ -19,7 +19,8 @@ struct Longest {
 impl Transform for Longest {
     fn encode(&self, _key: &Key, entry: Entry, _options: &PutOptions) -> Result<Entry> {
         if entry.value.len() > self.bytes {
-            return Err(Error::new(ErrorKind::Invalid, "put").because(format!("values are at most {} bytes long here", self.bytes)));
+            return Err(Error::new(ErrorKind::Invalid, "put")
+                .because(format!("values are at most {} bytes long here", self.bytes)));
         }
         Ok(entry)
     }

@@ -19,13 +19,16 @@ pub(crate) async fn main() -> terrace::Result<()> {
         if let Some(store) = named.get(&name) {
             return Ok(Arc::clone(store));
         }
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::open(MemoryConfig { capacity, ..MemoryConfig::default() }, clock)?);
+        let store: Arc<dyn Store> =
+            Arc::new(MemoryStore::open(MemoryConfig { capacity, ..MemoryConfig::default() }, clock)?);
         named.insert(name, Arc::clone(&store));
         Ok(store)
     })?;
 
     let mut stacks = Vec::new();
-    for text in ["storage = \"shared:orders?capacity=1000000\"", "storage = { type = \"shared\", path = \"orders\" }"] {
+    for text in
+        ["storage = \"shared:orders?capacity=1000000\"", "storage = { type = \"shared\", path = \"orders\" }"]
+    {
         let mut sources = Sources::new(&registry);
         sources.toml("example", text)?;
         stacks.push(Stack::builder(sources.finish()?).registry(&registry).build().await?);

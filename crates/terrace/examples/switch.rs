@@ -17,7 +17,8 @@ pub(crate) async fn main() -> terrace::Result<()> {
         Arc::new(TokioSpawn::current()?),
     );
     let old = Stack::builder(StackConfig::from_toml("storage = \"memory:\"")?).build().await?;
-    let new = Stack::builder(StackConfig::from_toml("storage = \"memory:\"\nchecksum = true")?).build().await?;
+    let new =
+        Stack::builder(StackConfig::from_toml("storage = \"memory:\"\nchecksum = true")?).build().await?;
     for n in 0..1_000_u32 {
         let _ = old.store().put_with(&Key::new("n", n.to_be_bytes())?, "before").tag("t").await?;
     }
@@ -27,7 +28,8 @@ pub(crate) async fn main() -> terrace::Result<()> {
         Switch::open(Arc::clone(old.store()), Arc::clone(new.store()), CopyConfig::new("old")).await?,
     );
     let key = Key::new("n", "written meanwhile")?;
-    let (ran, written) = tokio::join!(store.run(&world, &mut |_| {}), store.put_with(&key, "v").into_future());
+    let (ran, written) =
+        tokio::join!(store.run(&world, &mut |_| {}), store.put_with(&key, "v").into_future());
     let (report, _) = (ran?, written?);
     assert!(report.is_equal() && store.has_turned());
     assert!(new.store().get(&key).await?.is_some());

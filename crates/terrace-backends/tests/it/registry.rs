@@ -135,7 +135,8 @@ async fn a_store_of_a_users_own_opens_under_its_scheme_with_its_options() {
 #[test]
 fn a_scheme_that_is_none_or_taken_is_refused() {
     let mut registry = registry::Registry::default();
-    let open = |_, _, _| -> Result<Arc<dyn Store>> { Ok(Arc::new(terrace_store::fakes::MapStore::default())) };
+    let open =
+        |_, _, _| -> Result<Arc<dyn Store>> { Ok(Arc::new(terrace_store::fakes::MapStore::default())) };
     for scheme in ["", "Mine", "1st", "a b", "a:b"] {
         let error = registry.register(scheme, open).unwrap_err();
         assert!(error.to_string().contains("is no scheme"), "{error}");

@@ -38,8 +38,8 @@ use terrace_store::{
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-pub(crate) use self::kept::NAMESPACE;
 pub use self::filter::{Filter, MOST_SHARDS};
+pub(crate) use self::kept::NAMESPACE;
 use crate::world::World;
 
 /// How a filter is made.

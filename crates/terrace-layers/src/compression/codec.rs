@@ -60,7 +60,9 @@ impl Codecs {
             }
             if let Some(other) = codecs[..place].iter().find(|other| other.id() == codec.id()) {
                 let (a, b) = (other.name(), codec.name());
-                return Err(refused(format!("the codecs {a} and {b} have one number; give one of them another")));
+                return Err(refused(format!(
+                    "the codecs {a} and {b} have one number; give one of them another"
+                )));
             }
         }
         Ok(Self(codecs))
@@ -153,7 +155,11 @@ mod tests {
         }
     }
 
-    fn open(map: &Arc<MapStore>, choice: super::super::Choice, codecs: Vec<Arc<dyn Codec>>) -> Result<Compression> {
+    fn open(
+        map: &Arc<MapStore>,
+        choice: super::super::Choice,
+        codecs: Vec<Arc<dyn Codec>>,
+    ) -> Result<Compression> {
         let config = CompressionConfig { choice, min_size: 16 };
         block_on(Compression::with_codecs(map.clone(), config, codecs, &world(&FrozenClock::default())))
     }

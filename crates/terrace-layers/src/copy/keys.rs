@@ -51,7 +51,9 @@ impl<'a> Both<'a> {
             for side in &mut self.sides {
                 side.fill().await?;
             }
-            let Some(next) = self.sides.iter().filter_map(|side| side.keys.front()).min().cloned() else { break };
+            let Some(next) = self.sides.iter().filter_map(|side| side.keys.front()).min().cloned() else {
+                break;
+            };
             for side in &mut self.sides {
                 // What is written while it is listed may come twice.
                 while side.keys.front().is_some_and(|key| *key <= next) {

@@ -205,10 +205,8 @@ impl<'a> Run<'a> {
             listing(store)?;
         }
         let (state, resumed) = prepare(to, config).await?;
-        let rate = Rate {
-            bytes_per_second: config.bytes_per_second,
-            entries_per_second: config.entries_per_second,
-        };
+        let rate =
+            Rate { bytes_per_second: config.bytes_per_second, entries_per_second: config.entries_per_second };
         let report = CopyReport { resumed, ..state.report() };
         Ok(Self {
             pace: Pace::new(rate, &*world.clock),
@@ -298,7 +296,9 @@ impl<'a> Run<'a> {
 /// A version above all that the store has given; `None` if it gives none.
 async fn highest(store: &dyn Store) -> Result<Option<Version>> {
     match store.capabilities().versions {
-        Versions::Assigned => store.reserve().await.map(|version| Some(version).filter(|v| *v < Version::LIMIT)),
+        Versions::Assigned => {
+            store.reserve().await.map(|version| Some(version).filter(|v| *v < Version::LIMIT))
+        }
         Versions::Given | Versions::Opaque => Ok(None),
     }
 }

@@ -1,9 +1,7 @@
 //! Keys of a namespace, a page at a time, and entries for them, in portions that fit in memory.
 
 use terrace_store::capability::{Cursor, List, Write};
-use terrace_store::{
-    Condition, Entry, ErrorKind, Key, Namespace, PutOptions, Result, Store, StoreExt,
-};
+use terrace_store::{Condition, Entry, ErrorKind, Key, Namespace, PutOptions, Result, Store, StoreExt};
 
 use super::{Run, listing};
 

@@ -164,7 +164,10 @@ impl State {
 
     fn decode(value: &[u8]) -> Option<Self> {
         let (covered, sum) = value.split_last_chunk::<8>()?;
-        if !covered.starts_with(&MAGIC) || covered.len() < HEAD || xxh3_64(covered) != u64::from_le_bytes(*sum) {
+        if !covered.starts_with(&MAGIC)
+            || covered.len() < HEAD
+            || xxh3_64(covered) != u64::from_le_bytes(*sum)
+        {
             return None;
         }
         let short = |at: usize| Some(u32::from_le_bytes(covered.get(at..at + 4)?.try_into().ok()?));

@@ -37,8 +37,7 @@ fn everything_about_every_entry_arrives() {
     let (from, to) = (source(1_000), Arc::new(MapStore::default()));
     let mut seen = Vec::new();
     let config = CopyConfig::new("old");
-    let report =
-        block_on(copy(&*from, &*to, &config, &hasty(), &mut |at| seen.push(at))).unwrap();
+    let report = block_on(copy(&*from, &*to, &config, &hasty(), &mut |at| seen.push(at))).unwrap();
     assert!(report.is_equal() && !report.resumed, "{report:?}");
     assert_eq!((report.copied, report.compared, report.passes, report.repaired), (1_000, 1_000, 1, 0));
     assert_eq!(all(&*from), all(&*to));

@@ -1,8 +1,6 @@
 //! What a switch can do besides: batches, listing and snapshots, of the store that is in use.
 
-use terrace_store::capability::{
-    Batch, Cursor, Iterate, List, Outcome, Page, Snapshot, SnapshotView, Write,
-};
+use terrace_store::capability::{Batch, Cursor, Iterate, List, Outcome, Page, Snapshot, SnapshotView, Write};
 use terrace_store::{BoxFuture, Entry, Error, ErrorKind, Key, Namespace, Result};
 
 use super::Switch;

@@ -91,8 +91,20 @@ impl Copy {
 
     fn tell(&self, report: &CopyReport) -> Result<Exit, Failure> {
         let equal = report.is_equal();
-        let CopyReport { resumed, copied, bytes, present, passes, compared, repaired, removed, changed, different, unreadable, keys } =
-            report;
+        let CopyReport {
+            resumed,
+            copied,
+            bytes,
+            present,
+            passes,
+            compared,
+            repaired,
+            removed,
+            changed,
+            different,
+            unreadable,
+            keys,
+        } = report;
         if self.json {
             let keys: Vec<_> = keys
                 .iter()
@@ -115,7 +127,11 @@ impl Copy {
                 ))?;
             }
             for key in keys {
-                output::line(format!("differs: {} {}", key.namespace_name().escape_ascii(), key.bytes().escape_ascii()))?;
+                output::line(format!(
+                    "differs: {} {}",
+                    key.namespace_name().escape_ascii(),
+                    key.bytes().escape_ascii()
+                ))?;
             }
         }
         Ok(match (equal, unreadable) {

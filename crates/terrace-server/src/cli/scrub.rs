@@ -53,7 +53,8 @@ impl Scrub {
     async fn scrub(&self) -> Result<ScrubReport, Failure> {
         let config = stack::config(&self.store)?;
         stack::must_be_there(&config)?;
-        let of_layers = self.store != config.storage.as_ref().map(terrace::stack::Storage::to_url).unwrap_or_default();
+        let of_layers =
+            self.store != config.storage.as_ref().map(terrace::stack::Storage::to_url).unwrap_or_default();
         let opened = stack::open(config).await?;
         let checksum = match opened.layer::<Checksum>() {
             Some(checksum) => checksum,
@@ -105,7 +106,11 @@ impl Scrub {
                  {unreadable} cannot be read; {unchecked} have no checksum"
             ))?;
             for key in keys {
-                output::line(format!("damaged: {} {}", key.namespace_name().escape_ascii(), key.bytes().escape_ascii()))?;
+                output::line(format!(
+                    "damaged: {} {}",
+                    key.namespace_name().escape_ascii(),
+                    key.bytes().escape_ascii()
+                ))?;
             }
         }
         Ok(if report.is_clean() { Exit::Success } else { Exit::Damaged })

@@ -21,7 +21,9 @@ pub(super) fn config(text: &str) -> Result<StackConfig, Failure> {
     if !text.contains(':') {
         return Err(Failure::new(
             Exit::Usage,
-            format!("`{text}` is neither a URL, such as disk:{text}, nor a configuration that ends in .toml, .yaml or .yml"),
+            format!(
+                "`{text}` is neither a URL, such as disk:{text}, nor a configuration that ends in .toml, .yaml or .yml"
+            ),
         ));
     }
     Ok(StackConfig { storage: Some(Storage::url(text)), ..StackConfig::default() })
@@ -61,7 +63,11 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 pub(super) fn world() -> Result<World, Failure> {
     let clock = TokioClock::current().map_err(|error| failed(&error))?;
     let spawn = TokioSpawn::current().map_err(|error| failed(&error))?;
-    Ok(World::new(std::sync::Arc::new(clock), std::sync::Arc::new(SplitMix::random()), std::sync::Arc::new(spawn)))
+    Ok(World::new(
+        std::sync::Arc::new(clock),
+        std::sync::Arc::new(SplitMix::random()),
+        std::sync::Arc::new(spawn),
+    ))
 }
 
 /// A failure of a store or a configuration, with the code that says which.

@@ -68,7 +68,8 @@ impl Sources {
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(), ConfigError> {
         for (variable, value) in variables {
-            let ours = variable.starts_with("TERRACE_") && !OTHER_VARIABLES.contains(&variable.as_str())
+            let ours = variable.starts_with("TERRACE_")
+                && !OTHER_VARIABLES.contains(&variable.as_str())
                 && !variable.starts_with(terrace::stack::ENVIRONMENT);
             if !ours || is_from_kubernetes(&variable, &value) {
                 continue;

@@ -32,7 +32,8 @@ impl StackConfig {
     /// The stores, with what the short keys say of them. What acts on nothing is told.
     pub(super) fn stores(&self, warnings: &mut Vec<String>) -> Result<Stores> {
         let sled = self.use_sled.then(|| {
-            let path = self.sled_path.as_ref().map_or_else(|| SLED_PATH.into(), |path| path.to_string_lossy());
+            let path =
+                self.sled_path.as_ref().map_or_else(|| SLED_PATH.into(), |path| path.to_string_lossy());
             Storage::url(&format!("sled:{}", encode(&path)))
         });
         let (mut storage, mut cold) = match (self.storage.clone(), sled) {
@@ -45,7 +46,8 @@ impl StackConfig {
             }
         };
         self.set_redis(&mut storage, warnings)?;
-        let mut sleds: Vec<&mut Storage> = [Some(&mut storage), cold.as_mut()].into_iter().flatten().collect();
+        let mut sleds: Vec<&mut Storage> =
+            [Some(&mut storage), cold.as_mut()].into_iter().flatten().collect();
         sleds.retain(|storage| storage.scheme() == "sled");
         self.set_sled(sleds, warnings)?;
         Ok(Stores { storage, cold })
@@ -54,11 +56,18 @@ impl StackConfig {
     fn set_redis(&self, storage: &mut Storage, warnings: &mut Vec<String>) -> Result<()> {
         let keys = [
             ("redis_pool_size", "connections", self.redis_pool_size.map(u64::from)),
-            ("redis_command_timeout_secs", "timeout_ms", self.redis_command_timeout_secs.map(|s| s.saturating_mul(1000))),
+            (
+                "redis_command_timeout_secs",
+                "timeout_ms",
+                self.redis_command_timeout_secs.map(|s| s.saturating_mul(1000)),
+            ),
         ];
         if !["redis", "rediss", "valkey", "valkeys", "redis+unix"].contains(&storage.scheme()) {
             for (key, _, _) in keys.iter().filter(|(_, _, value)| value.is_some()) {
-                warnings.push(format!("{key} acts on nothing: the storage is `{}:`, no Redis server", storage.scheme()));
+                warnings.push(format!(
+                    "{key} acts on nothing: the storage is `{}:`, no Redis server",
+                    storage.scheme()
+                ));
             }
             return Ok(());
         }
@@ -80,7 +89,8 @@ impl StackConfig {
             }
         }
         if self.sled_path.is_some() && !self.use_sled {
-            warnings.push("sled_path acts on nothing: it is where use_sled = true keeps its entries".to_owned());
+            warnings
+                .push("sled_path acts on nothing: it is where use_sled = true keeps its entries".to_owned());
         }
         sleds.into_iter().try_for_each(|sled| set(sled, &keys))
     }
@@ -90,7 +100,9 @@ impl StackConfig {
         let Some(entries) = self.l2_capacity else { return Ok(self.cache.clone()) };
         if entries == 0 {
             return match self.cache {
-                Setting::On(_) => Err(refused("l2_capacity = 0 leaves the layer `cache` out, and `cache` asks for it")),
+                Setting::On(_) => {
+                    Err(refused("l2_capacity = 0 leaves the layer `cache` out, and `cache` asks for it"))
+                }
                 _ => Ok(Setting::Off),
             };
         }
@@ -98,10 +110,14 @@ impl StackConfig {
         match self.cache {
             Setting::Off => Err(refused("l2_capacity is of the layer `cache`, which is switched off")),
             Setting::Unsaid => Ok(Setting::On(CacheConfig { capacity, ..CacheConfig::default() })),
-            Setting::On(cache) if cache.capacity == CacheConfig::default().capacity || cache.capacity == capacity => {
+            Setting::On(cache)
+                if cache.capacity == CacheConfig::default().capacity || cache.capacity == capacity =>
+            {
                 Ok(Setting::On(CacheConfig { capacity, ..cache }))
             }
-            Setting::On(_) => Err(refused("l2_capacity and the size in `cache` are of the same layer; give one")),
+            Setting::On(_) => {
+                Err(refused("l2_capacity and the size in `cache` are of the same layer; give one"))
+            }
         }
     }
 
@@ -111,7 +127,9 @@ impl StackConfig {
             return Ok(self.bloom.clone());
         }
         if self.bloom != Setting::Unsaid {
-            return Err(refused("bloom_bits, bloom_expected and bloom_shards say what `bloom` says; give one of both"));
+            return Err(refused(
+                "bloom_bits, bloom_expected and bloom_shards say what `bloom` says; give one of both",
+            ));
         }
         let mut bloom = BloomConfig::default();
         bloom.expected = self.bloom_expected.unwrap_or(bloom.expected);
@@ -142,7 +160,9 @@ fn set(storage: &mut Storage, keys: &[(&str, &str, Option<u64>)]) -> Result<()> 
     for (key, option, value) in keys {
         let Some(value) = value else { continue };
         if storage.has(option) {
-            return Err(refused(format!("{key} says what the option `{option}` of the storage says; give one of both")));
+            return Err(refused(format!(
+                "{key} says what the option `{option}` of the storage says; give one of both"
+            )));
         }
         storage.set(option, value);
     }

@@ -12,7 +12,8 @@ use terrace_envelope::codec::ALGORITHMS;
 use terrace_envelope::crypt::{Key, Keyring};
 use terrace_layers::compression::Choice;
 use terrace_layers::stack::{
-    AccessLayer, ChecksumLayer, CompressionLayer, EncryptionLayer, MetricsLayer, NamespaceLayer, ReadOnlyLayer,
+    AccessLayer, ChecksumLayer, CompressionLayer, EncryptionLayer, MetricsLayer, NamespaceLayer,
+    ReadOnlyLayer,
 };
 use terrace_layers::{AuditConfig, CacheConfig, CompressionConfig, Layer, Stack as Layers, World};
 use terrace_store::nearest::{did_you_mean, nearest};
@@ -116,7 +117,8 @@ impl StackBuilder {
     /// `Config` for what cannot be, with what would be right; what the stores and layers answer. What was opened by then is
     /// closed.
     pub async fn build(mut self) -> Result<Stack> {
-        let runtime::World { clock, spawn, owned } = runtime::World::enter(self.clock.take(), self.spawn.take())?;
+        let runtime::World { clock, spawn, owned } =
+            runtime::World::enter(self.clock.take(), self.spawn.take())?;
         let world = World::new(clock, Arc::new(SplitMix::random()), spawn);
         let mut opened = Vec::new();
         let built = self.stand(&world, &mut opened).await;
@@ -224,7 +226,9 @@ impl StackBuilder {
         };
         let namespace = Namespace::new(&namespace)?;
         let key = match key {
-            Some(source) => Some(*offload(&*world.spawn, "key", move || source.read()).await.map_err(unusable)?.expose()),
+            Some(source) => {
+                Some(*offload(&*world.spawn, "key", move || source.read()).await.map_err(unusable)?.expose())
+            }
             None => None,
         };
         let log = self.open_url(log, world).await?;
@@ -237,7 +241,9 @@ impl StackBuilder {
         let said = match self.config.compression.clone() {
             Setting::Unsaid => self.compression.take(),
             Setting::Off => None,
-            Setting::On(options) => Some(CompressionLayer { config: self.compression_config(&options)?, codecs: Vec::new() }),
+            Setting::On(options) => {
+                Some(CompressionLayer { config: self.compression_config(&options)?, codecs: Vec::new() })
+            }
         };
         Ok(said.map(|layer| CompressionLayer { codecs, ..layer }))
     }

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use terrace_layers::access::Rule;
 use terrace_layers::{
-    BloomConfig, CacheConfig, ChaosConfig, CircuitBreakerConfig, ConcurrencyLimitConfig, HedgeConfig, RetryConfig,
-    ThrottleConfig, TimeoutConfig, TracingConfig,
+    BloomConfig, CacheConfig, ChaosConfig, CircuitBreakerConfig, ConcurrencyLimitConfig, HedgeConfig,
+    RetryConfig, ThrottleConfig, TimeoutConfig, TracingConfig,
 };
 use terrace_store::Result;
 
 use super::layers::{
     self, AuditOptions, CompressionOptions, EncryptionOptions, Plain, access, audit, bloom, cache, chaos,
-    circuit_breaker, compression, concurrency_limit, encryption, hedge, plain, retry, throttle, timeout, tracing,
+    circuit_breaker, compression, concurrency_limit, encryption, hedge, plain, retry, throttle, timeout,
+    tracing,
 };
 use super::registry::{Options, Registry};
 use super::section::Setting;
@@ -160,9 +161,9 @@ impl Distributed {
         match (self.replication_factor, self.consistency_level) {
             (0, _) => Err("replication_factor is at least 1"),
             (17.., _) => Err("replication_factor is at most 16"),
-            (1..3, ConsistencyLevel::Quorum) => {
-                Err("consistency_level `quorum` needs a replication_factor of at least 3: more than half of 2 are all")
-            }
+            (1..3, ConsistencyLevel::Quorum) => Err(
+                "consistency_level `quorum` needs a replication_factor of at least 3: more than half of 2 are all",
+            ),
             _ => Ok(()),
         }
     }

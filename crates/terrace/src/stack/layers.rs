@@ -61,7 +61,9 @@ pub(super) mod plain {
         }
     }
 
-    pub(in crate::stack) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Setting<Plain>, D::Error> {
+    pub(in crate::stack) fn read<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Setting<Plain>, D::Error> {
         section::read::<Options, D>(deserializer)
     }
 }
@@ -77,8 +79,8 @@ fn named<T: Copy>(what: &str, name: &str, known: &[(&str, T)]) -> Result<T, Stri
 
 pub(super) mod cache {
     use super::{
-        CacheConfig, CachePolicy, Capacity, Deserialize, Deserializer, MaybeSpan, Section, Setting, Size, named,
-        section,
+        CacheConfig, CachePolicy, Capacity, Deserialize, Deserializer, MaybeSpan, Section, Setting, Size,
+        named, section,
     };
 
     #[derive(Default, Deserialize)]
@@ -104,15 +106,21 @@ pub(super) mod cache {
             let mut config = CacheConfig::default();
             let CacheConfig { capacity: _, policy: _, max_age: _, longest: _ } = &config;
             if let Some(name) = &self.r#type {
-                config.policy = named("type", name, &[
-                    ("lru", CachePolicy::Lru),
-                    ("lfu", CachePolicy::Lfu),
-                    ("arc", CachePolicy::Arc),
-                    ("adaptive", CachePolicy::Adaptive),
-                ])?;
+                config.policy = named(
+                    "type",
+                    name,
+                    &[
+                        ("lru", CachePolicy::Lru),
+                        ("lfu", CachePolicy::Lfu),
+                        ("arc", CachePolicy::Arc),
+                        ("adaptive", CachePolicy::Adaptive),
+                    ],
+                )?;
             }
             config.capacity = match (self.max_entries, self.max_bytes) {
-                (Some(_), Some(_)) => return Err("max_entries and max_bytes are two sizes; give one".to_owned()),
+                (Some(_), Some(_)) => {
+                    return Err("max_entries and max_bytes are two sizes; give one".to_owned());
+                }
                 (Some(entries), None) => Capacity::Entries(entries),
                 (None, Some(bytes)) => Capacity::Bytes(bytes.0),
                 (None, None) => config.capacity,
@@ -215,7 +223,9 @@ fn key(text: &str) -> Result<(u32, KeySource), String> {
 }
 
 pub(super) mod encryption {
-    use super::{Algorithm, Deserialize, Deserializer, EncryptionOptions, Section, Setting, key, named, section};
+    use super::{
+        Algorithm, Deserialize, Deserializer, EncryptionOptions, Section, Setting, key, named, section,
+    };
 
     #[derive(Default, Deserialize)]
     #[serde(default, deny_unknown_fields)]
@@ -295,7 +305,9 @@ pub(super) mod audit {
         }
 
         fn config(self) -> Result<AuditOptions, String> {
-            let log = self.log.ok_or("it needs the URL of a store for its log, such as log = \"disk:/var/log/app\"")?;
+            let log = self
+                .log
+                .ok_or("it needs the URL of a store for its log, such as log = \"disk:/var/log/app\"")?;
             let key = self.key.as_deref().map(KeySource::from_str).transpose();
             Ok(AuditOptions {
                 log,
@@ -344,16 +356,25 @@ pub(super) mod access {
                 (true, None, None) => Who::Everybody,
                 (false, Some(name), None) => Who::Name(name),
                 (false, None, Some(group)) => Who::Group(group),
-                _ => return Err("a rule is for `everybody`, a `name` or a `group`; give one of the three".to_owned()),
+                _ => {
+                    return Err(
+                        "a rule is for `everybody`, a `name` or a `group`; give one of the three".to_owned()
+                    );
+                }
             };
             let namespace = |name: String| Namespace::new(name).map_err(|error| error.to_string());
             let scope = match (self.namespace, self.prefix, self.path) {
                 (None, None, None) => Scope::All,
                 (Some(name), None, None) => Scope::Namespace(namespace(name)?),
-                (Some(name), Some(prefix), None) => Scope::Prefix(namespace(name)?, prefix.into_bytes().into()),
+                (Some(name), Some(prefix), None) => {
+                    Scope::Prefix(namespace(name)?, prefix.into_bytes().into())
+                }
                 (None, None, Some(path)) => Scope::Group(path),
                 _ => {
-                    return Err("a rule is about a `namespace`, one with a `prefix` of its keys, or a `path`".to_owned());
+                    return Err(
+                        "a rule is about a `namespace`, one with a `prefix` of its keys, or a `path`"
+                            .to_owned(),
+                    );
                 }
             };
             let has = |right| self.rights.contains(&right);

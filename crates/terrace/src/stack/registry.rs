@@ -27,7 +27,11 @@ impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let codecs: Vec<&str> = self.codecs.iter().map(|codec| codec.name()).collect();
         let layers: Vec<&str> = self.layers().collect();
-        f.debug_struct("Registry").field("backends", &self.backends).field("layers", &layers).field("codecs", &codecs).finish()
+        f.debug_struct("Registry")
+            .field("backends", &self.backends)
+            .field("layers", &layers)
+            .field("codecs", &codecs)
+            .finish()
     }
 }
 
@@ -75,11 +79,15 @@ impl Registry {
         let (name, id) = (codec.name().to_owned(), codec.id());
         let built_in = terrace_envelope::codec::ALGORITHMS.iter().any(|algorithm| algorithm.name() == name);
         if built_in || ["none", "adaptive"].contains(&name.as_str()) {
-            return Err(refused(format!("the codec `{name}` has the name of a built-in one; give it another")));
+            return Err(refused(format!(
+                "the codec `{name}` has the name of a built-in one; give it another"
+            )));
         }
         if let Some(other) = self.codecs.iter().find(|other| other.name() == name || other.id() == id) {
             let other = other.name();
-            return Err(refused(format!("the codec `{name}`, number {id}, is taken by `{other}`, or has its number")));
+            return Err(refused(format!(
+                "the codec `{name}`, number {id}, is taken by `{other}`, or has its number"
+            )));
         }
         self.codecs.push(Arc::new(codec));
         Ok(self)
@@ -102,7 +110,9 @@ impl Registry {
 
     pub(super) fn layer(&self, name: &str, options: &Options, world: &World) -> Result<Box<dyn Layer>> {
         let make = self.layers.get(name).ok_or_else(|| {
-            refused(format!("there is a section `{name}`, but no layer of that name is registered with the builder"))
+            refused(format!(
+                "there is a section `{name}`, but no layer of that name is registered with the builder"
+            ))
         })?;
         make(options, world)
     }
@@ -132,7 +142,11 @@ impl Options {
             node => node.clone(),
         };
         T::deserialize(node).map_err(|fault| {
-            let path = if fault.path.is_empty() { self.name.clone() } else { format!("{}.{}", self.name, fault.path()) };
+            let path = if fault.path.is_empty() {
+                self.name.clone()
+            } else {
+                format!("{}.{}", self.name, fault.path())
+            };
             Error::new(ErrorKind::Config, "configuration").because(format!("{path}: {fault}"))
         })
     }

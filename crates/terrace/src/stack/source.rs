@@ -40,14 +40,15 @@ impl Sources {
     pub fn file(&mut self, path: impl AsRef<Path>) -> Result<&mut Self> {
         let path = path.as_ref();
         let place = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::from(error).with("file", &place))?;
+        let text = std::fs::read_to_string(path).map_err(|error| Error::from(error).with("file", &place))?;
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("toml") => self.toml(&place, &text),
             #[cfg(feature = "yaml")]
             Some("yaml" | "yml") => self.yaml(&place, &text),
             #[cfg(not(feature = "yaml"))]
-            Some("yaml" | "yml") => Err(refused(&place, "this build reads no YAML; it needs the feature `yaml`")),
+            Some("yaml" | "yml") => {
+                Err(refused(&place, "this build reads no YAML; it needs the feature `yaml`"))
+            }
             _ => Err(refused(&place, "a configuration is a file that ends in .toml, .yaml or .yml")),
         }
     }
@@ -151,7 +152,9 @@ impl Sources {
         let mut config = StackConfig::deserialize(tree).map_err(|fault| told(&places, &fault))?;
         config.own = own;
         if let Some(distributed) = &config.distributed {
-            distributed.check().map_err(|why| refused(place_of(&places, "distributed"), format!("distributed: {why}")))?;
+            distributed
+                .check()
+                .map_err(|why| refused(place_of(&places, "distributed"), format!("distributed: {why}")))?;
         }
         Ok(config)
     }
@@ -159,12 +162,16 @@ impl Sources {
 
 /// Which source said what is at this path, or beneath it.
 fn place_of<'a>(places: &'a BTreeMap<String, String>, path: &str) -> &'a str {
-    let within = |known: &str| known == path || known.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+    let within =
+        |known: &str| known == path || known.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
     let beneath = places.iter().find(|(known, _)| within(known));
     beneath.map_or("configuration", |(_, place)| place.as_str())
 }
 
 fn told(places: &BTreeMap<String, String>, fault: &Fault) -> Error {
     let path = fault.path();
-    refused(place_of(places, &path), if path.is_empty() { fault.to_string() } else { format!("{path}: {fault}") })
+    refused(
+        place_of(places, &path),
+        if path.is_empty() { fault.to_string() } else { format!("{path}: {fault}") },
+    )
 }

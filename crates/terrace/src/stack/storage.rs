@@ -74,7 +74,9 @@ impl Parts {
     fn storage(self) -> Result<Storage, String> {
         let place = match (self.path, self.address) {
             (Some(_), Some(_)) => {
-                return Err("path is for a store in a folder and address for one in a server; give one".to_owned());
+                return Err(
+                    "path is for a store in a folder and address for one in a server; give one".to_owned()
+                );
             }
             (Some(path), None) => format!("//{}", encode(&path)),
             // It is written as in a URL, with whatever has to be encoded there.

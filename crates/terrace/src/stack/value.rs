@@ -9,8 +9,8 @@ use std::fmt;
 
 use serde::de::value::{MapAccessDeserializer, SeqDeserializer};
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
-    VariantAccess, Visitor,
+    DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, VariantAccess, Visitor,
 };
 use serde::{Deserialize, forward_to_deserialize_any};
 use terrace_store::nearest::{did_you_mean, nearest};
@@ -242,7 +242,9 @@ impl<'de> Deserializer<'de> for Node {
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match self {
-            Node::Words(words) => visitor.visit_f64(words.trim().parse().map_err(|_| wrong(&words, "a number"))?),
+            Node::Words(words) => {
+                visitor.visit_f64(words.trim().parse().map_err(|_| wrong(&words, "a number"))?)
+            }
             other => other.deserialize_any(visitor),
         }
     }
@@ -366,7 +368,9 @@ impl<'de> MapAccess<'de> for Entries {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
-        let Some((key, node)) = self.next.take() else { return Err(Fault::custom("a value without its key")) };
+        let Some((key, node)) = self.next.take() else {
+            return Err(Fault::custom("a value without its key"));
+        };
         seed.deserialize(node).map_err(|fault| fault.at(&key))
     }
 }

@@ -1,7 +1,7 @@
 //! What is wrong is told with its place, and what would be right.
 
-use terrace::stack::{Registry, Sources};
 use terrace::ErrorKind;
+use terrace::stack::{Registry, Sources};
 
 use super::*;
 
@@ -48,7 +48,10 @@ fn a_value_that_cannot_be_is_refused_with_its_path() {
         ("storage = 5", "storage"),
         ("storage = { type = \"redis\", path = \"a\", address = \"b\" }", "give one"),
         ("storage = { type = \"disk\", path = \"/a\", options = { capacity = [1] } }", "options.capacity"),
-        ("[distributed]\nenabled = true\nreplication_factor = 2\nconsistency_level = \"quorum\"", "at least 3"),
+        (
+            "[distributed]\nenabled = true\nreplication_factor = 2\nconsistency_level = \"quorum\"",
+            "at least 3",
+        ),
         ("[distributed]\nenabled = true\nreplication_factor = 0", "at least 1"),
         ("cache = [", "TOML parse error"),
     ] {
@@ -64,7 +67,10 @@ fn the_source_of_a_mistake_is_named() {
     sources.toml("good.toml", "storage = \"memory:\"\n[cache]\ntype = \"lru\"").unwrap();
     sources.environment("T_", [("T_CACHE__MAX_ENTRIES".to_owned(), "lots".to_owned())]).unwrap();
     let error = refused(sources.finish()).to_string();
-    assert!(error.contains("T_CACHE__MAX_ENTRIES: cache.max_entries: `lots` is not a whole number"), "{error}");
+    assert!(
+        error.contains("T_CACHE__MAX_ENTRIES: cache.max_entries: `lots` is not a whole number"),
+        "{error}"
+    );
     let mut sources = Sources::new(&Registry::default());
     sources.yaml("bad.yaml", "cache: {tpye: lru}").unwrap();
     let error = refused(sources.finish()).to_string();
@@ -93,13 +99,25 @@ async fn what_cannot_be_built_is_told_before_anything_is_made() {
         (format!("storage = \"fs:{}\"\nbloom_bits = 10", place.display()), "1 to 64 bits"),
         (format!("storage = \"fs:{}\"\nbloom_shards = 65", place.display()), "1 to 64"),
         (format!("storage = \"fs:{}\"\nbloom_shards = 4\nbloom = true", place.display()), "give one of both"),
-        (format!("storage = \"fs:{}\"\nl2_capacity = 5\ncache = {{ max_entries = 6 }}", place.display()), "give one"),
-        (format!("storage = \"fs:{}\"\ncompression = {{ algorithm = \"lz5\" }}", place.display()), "did you mean `lz4`"),
+        (
+            format!("storage = \"fs:{}\"\nl2_capacity = 5\ncache = {{ max_entries = 6 }}", place.display()),
+            "give one",
+        ),
+        (
+            format!("storage = \"fs:{}\"\ncompression = {{ algorithm = \"lz5\" }}", place.display()),
+            "did you mean `lz4`",
+        ),
         (
             format!("storage = \"fs:{}\"\nencryption = {{ key = \"1=file:/no/such/key\" }}", place.display()),
             "/no/such/key",
         ),
-        (format!("storage = {{ type = \"fs\", path = \"{}\", options = {{ capcity = 5 }} }}", place.display()), "capcity"),
+        (
+            format!(
+                "storage = {{ type = \"fs\", path = \"{}\", options = {{ capcity = 5 }} }}",
+                place.display()
+            ),
+            "capcity",
+        ),
         ("storage = \"dsik:/x\"".to_owned(), "did you mean `disk`"),
     ] {
         let error = refused(build(&text).await);

@@ -59,7 +59,9 @@ fn files_are_read_by_their_extension() {
     let path = folder.path().join("a.json");
     std::fs::write(&path, "{}").unwrap();
     assert!(refused(StackConfig::from_file(&path)).to_string().contains(".toml, .yaml or .yml"));
-    assert!(refused(StackConfig::from_file(folder.path().join("none.toml"))).to_string().contains("none.toml"));
+    assert!(
+        refused(StackConfig::from_file(folder.path().join("none.toml"))).to_string().contains("none.toml")
+    );
 }
 
 #[tokio::test]
@@ -75,6 +77,7 @@ async fn what_the_configuration_says_of_a_layer_wins_over_the_program_and_the_re
     };
     let stack = given("storage = \"memory:\"").build().await.unwrap();
     assert_eq!(stack.names().collect::<Vec<_>>(), ["metrics", "cache", "compression"]);
-    let stack = given("storage = \"memory:\"\ncache = false\nmetrics = { enabled = false }").build().await.unwrap();
+    let stack =
+        given("storage = \"memory:\"\ncache = false\nmetrics = { enabled = false }").build().await.unwrap();
     assert_eq!(stack.names().collect::<Vec<_>>(), ["compression"]);
 }
