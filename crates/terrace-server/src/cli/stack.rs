@@ -32,7 +32,9 @@ pub(super) fn config(text: &str) -> Result<StackConfig, Failure> {
 /// Refuses a folder that is not there: opening it would make an empty store of a misspelling.
 pub(super) fn must_be_there(config: &StackConfig) -> Result<(), Failure> {
     let Some(storage) = &config.storage else { return Ok(()) };
-    if ELSEWHERE.contains(&storage.scheme()) {
+    // A scheme that there is not is told when it is opened.
+    let known = terrace::backends::registry::schemes().any(|scheme| scheme == storage.scheme());
+    if !known || ELSEWHERE.contains(&storage.scheme()) {
         return Ok(());
     }
     let path = Url::parse(&storage.to_url()).and_then(|url| url.path()).map_err(|error| failed(&error))?;

@@ -171,7 +171,7 @@ fn what_is_no_store_is_told_and_nothing_is_made_of_it() {
     fails(&["copy", &url, &to], 5, &["missing is not there"]);
     fails(&["scrub", &url], 5, &["missing is not there"]);
     assert!(!missing.exists() && folder.path().read_dir().unwrap().count() == 0);
-    fails(&["copy", "dsik:/x", &to], 5, &["/x is not there"]);
+    fails(&["copy", "dsik:/x", &to], 3, &["did you mean `disk`"]);
     fails(&["copy", "plain", &to], 2, &["disk:plain", ".toml"]);
     fails(&["copy", &to, &to], 2, &["into itself"]);
     fails(&["copy", "memory:", "dsik:/x"], 3, &["did you mean `disk`"]);
@@ -183,4 +183,42 @@ fn what_is_no_store_is_told_and_nothing_is_made_of_it() {
     fails(&["scrub", file.to_str().unwrap()], 3, &["no layer `checksum`"]);
     #[cfg(feature = "redis")]
     fails(&["copy", "redis://me:hunter2@127.0.0.1:1/0", &to], 9, &["127.0.0.1"]);
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn a_server_that_others_write_to_is_copied_and_compared_until_both_are_equal() {
+    let Some(server) = crate::world::Redis::start() else {
+        eprintln!("skipped: redis-server is not installed");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let [from, back] = ["from", "back"].map(|name| format!("sqlite:{}", folder.path().join(name).display()));
+    let remote = format!("redis://{}/0?prefix=copied", server.address);
+    fill(&storage(&from), 400);
+    let there = run(&["copy", &from, &remote, "--json"]);
+    assert_eq!(there.status.code(), Some(0), "{}", stderr(&there));
+    let expected = all(&storage(&from));
+    assert_eq!(all(&storage(&remote)), expected);
+
+    // While it is copied back at 400 entries a second, somebody writes and deletes.
+    let copying = terrace(&["copy", &remote, &back, "--entries", "400", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    within(async {
+        let stack = open(&storage(&remote)).await;
+        for n in 0..20 {
+            let _ = stack.store().put_with(&key(n), "changed meanwhile").await.unwrap();
+            stack.store().remove(&key(399 - n)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+        stack.close().await.unwrap();
+    });
+    let copied = copying.wait_with_output().unwrap();
+    assert_eq!(copied.status.code(), Some(0), "{} {}", stdout(&copied), stderr(&copied));
+    let now = all(&storage(&remote));
+    assert_eq!(now.len(), 380);
+    assert_eq!(all(&storage(&back)), now);
 }
