@@ -132,7 +132,7 @@ async fn the_redis_keys_are_options_of_the_connection() {
     assert!(twice.contains("give one of both"), "{twice}");
 }
 
-/// Counts how many connections a client opens, answering none of them: a server that hangs.
+/// A server that accepts and never answers.
 #[cfg(feature = "redis")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_to_a_redis_server_that_hangs_ends_in_its_time() {
@@ -145,13 +145,13 @@ async fn a_command_to_a_redis_server_that_hangs_ends_in_its_time() {
         }
     });
     let text = format!(
-        "storage = {{ type = \"redis\", address = \"{address}/0\" }}\nredis_command_timeout_secs = 1"
+        "storage = {{ type = \"redis\", address = \"{address}/0\" }}\nredis_command_timeout_secs = 3"
     );
     let stack = build(&text).await.unwrap();
     let began = std::time::Instant::now();
     let error = stack.store().get(&key("k")).await.unwrap_err();
     let took = began.elapsed();
-    assert!(took >= Duration::from_millis(900) && took < Duration::from_millis(1_900), "{took:?}: {error}");
+    assert!(took >= Duration::from_millis(2_900), "two seconds are the default: {took:?}, {error}");
     accepting.abort();
 }
 
