@@ -28,8 +28,9 @@ pub(crate) async fn main() -> terrace::Result<()> {
         Switch::open(Arc::clone(old.store()), Arc::clone(new.store()), CopyConfig::new("old")).await?,
     );
     let key = Key::new("n", "written meanwhile")?;
-    let (ran, written) =
-        tokio::join!(store.run(&world, &mut |_| {}), store.put_with(&key, "v").into_future());
+    let mut silent = |_| {};
+    let written = store.put_with(&key, "v").into_future();
+    let (ran, written) = tokio::join!(store.run(&world, &mut silent), written);
     let (report, _) = (ran?, written?);
     assert!(report.is_equal() && store.has_turned());
     assert!(new.store().get(&key).await?.is_some());
