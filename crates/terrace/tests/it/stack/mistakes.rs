@@ -13,7 +13,7 @@ fn a_key_that_nobody_knows_is_refused_with_the_nearest_one() {
         ("[cache]\nmax_entires = 5", &["cache.max_entires", "did you mean `max_entries`"]),
         ("[circuit_breaker]\nmax_failure = 5", &["did you mean `max_failures`"]),
         ("storage = { type = \"disk\", paht = \"/x\" }", &["storage.paht", "did you mean `path`"]),
-        ("[distributed]\nenabled = true\nreplication = 3", &["did you mean `replication_factor`"]),
+        ("[distributed]\nenabled = true\nreplication_facto = 3", &["did you mean `replication_factor`"]),
         ("[access]\nrules = [{ everybody = true, right = [\"read\"] }]", &["did you mean `rights`"]),
         ("[access]\nrules = [{ everybody = true, rights = [\"raed\"] }]", &["did you mean `read`"]),
         ("cache = { type = \"lur\" }", &["cache", "did you mean `lru`"]),
