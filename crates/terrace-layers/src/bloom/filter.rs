@@ -224,7 +224,9 @@ mod tests {
             assert_eq!(filter.shards(), expected);
             let rng = SplitMix::seeded(1);
             let hashes: Vec<u64> = (0..1_000).map(|_| rng.next_u64()).collect();
-            hashes.iter().for_each(|hash| drop(filter.insert(*hash)));
+            for hash in &hashes {
+                filter.insert(*hash);
+            }
             assert!(hashes.iter().all(|hash| filter.contains(*hash)));
         }
     }

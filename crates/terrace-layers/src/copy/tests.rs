@@ -79,7 +79,7 @@ fn a_copy_that_is_dropped_goes_on_where_its_state_was_written() {
         let mut silent = |_| {};
         let mut running = Box::pin(copy(&*from, &*to, &config, &world, &mut silent));
         for _ in 0..4 {
-            running = poll_once(running).err().expect("it keeps to its rate");
+            running = poll_once(running).expect_err("it keeps to its rate");
             clock.advance_ms(1_500);
         }
     }

@@ -65,7 +65,7 @@ fn writers_that_go_on_all_the_time_lose_nothing() {
                     while !(stop.load(Ordering::Relaxed) && round > 500) {
                         // Each has keys of its own, so that what was written last is known.
                         let n = (round * 7 % 600) * 3 + writer;
-                        if round % 5 == 0 {
+                        if round.is_multiple_of(5) {
                             block_on(switch.remove(&key(n))).unwrap();
                             last.insert(n, None);
                         } else {
