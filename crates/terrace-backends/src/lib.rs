@@ -51,10 +51,6 @@ pub mod sled;
 mod spaces;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
-#[cfg_attr(
-    not(any(feature = "disk", feature = "fs", feature = "memory", feature = "ordered", feature = "remote")),
-    allow(dead_code, reason = "without a backend nobody has options")
-)]
-mod url;
+pub mod url;
 #[cfg(any(feature = "ordered", feature = "memory"))]
 mod watchers;

@@ -1,16 +1,23 @@
 //! From a URL to an open store: `memory:`, `fs:/path?durability=interval&interval_ms=1000`, `fjall:/path`.
 //!
-//! A backend is one line in the table. What a scheme's options are, and what they mean, is written in the
-//! documentation of its configuration; a scheme or option that nobody knows is an error that names those there
-//! are, so that a misspelling is never silently a default.
+//! A backend is one line in the table, which is where every [`Registry`] begins; a backend of a user's own is one call of
+//! [`Registry::register`]. What a scheme's options are, and what they mean, is written in the documentation of its
+//! configuration; a scheme or option that nobody knows is an error that names those there are, so that a misspelling is
+//! never silently a default.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use terrace_store::nearest::{did_you_mean, nearest};
 use terrace_store::{Clock, Result, Spawn, Store};
 
 use crate::url::{Url, refused};
 
 type Open = fn(Url, Arc<dyn Clock>, Arc<dyn Spawn>) -> Result<Arc<dyn Store>>;
+
+/// What opens the stores of a scheme: given the URL, the time and where background work runs. It takes the options it
+/// knows from the URL and ends with [`Url::finish`].
+pub type Constructor = dyn Fn(Url, Arc<dyn Clock>, Arc<dyn Spawn>) -> Result<Arc<dyn Store>> + Send + Sync;
 
 /// The table of schemes.
 #[rustfmt::skip] // One line a backend.
@@ -89,24 +96,89 @@ fn redis(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<d
     Ok(Arc::new(crate::redis::RedisStore::open(crate::redis::RedisConfig::from_url(url)?, clock, spawn)?))
 }
 
-/// Opens the store that a URL names. May block while it reads what is there.
+/// Opens the store that a URL names, of those that this build has. May block while it reads what is there.
 ///
 /// # Errors
 /// `Config` for a scheme, option or value that is not known; otherwise what the store's own `open` says.
 pub fn open(url: &str, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
-    let url = Url::parse(url)?;
-    let Some((_, open)) = SCHEMES.iter().find(|(scheme, _)| *scheme == url.scheme()) else {
-        let known: Vec<&str> = schemes().collect();
-        return Err(refused(format!(
-            "there is no store `{}:` in this build; there are: {}",
-            url.scheme(),
-            known.join(", ")
-        )));
-    };
-    open(url, clock, spawn)
+    Registry::default().open(url, clock, spawn)
 }
 
 /// The schemes that [`open`] knows in this build.
 pub fn schemes() -> impl Iterator<Item = &'static str> {
     SCHEMES.iter().map(|(scheme, _)| *scheme)
+}
+
+/// The stores that a URL can name: those of this build, and those that were registered.
+#[derive(Clone)]
+pub struct Registry {
+    schemes: BTreeMap<String, Arc<Constructor>>,
+}
+
+impl Default for Registry {
+    /// The stores of this build.
+    fn default() -> Self {
+        let own = |(scheme, open): &(&str, Open)| ((*scheme).to_owned(), Arc::new(*open) as Arc<Constructor>);
+        Self { schemes: SCHEMES.iter().map(own).collect() }
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.schemes.keys()).finish()
+    }
+}
+
+impl Registry {
+    /// Adds a store of a user's own under a scheme of its own.
+    ///
+    /// # Errors
+    /// `Config` if the scheme is none (letters, digits, `+`, `-` and `.`, a letter first, all in lower case), or taken.
+    pub fn register(
+        &mut self,
+        scheme: impl Into<String>,
+        open: impl Fn(Url, Arc<dyn Clock>, Arc<dyn Spawn>) -> Result<Arc<dyn Store>> + Send + Sync + 'static,
+    ) -> Result<()> {
+        let scheme = scheme.into();
+        let begins = scheme.starts_with(|c: char| c.is_ascii_lowercase());
+        let rest = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
+        if !begins || !scheme.chars().all(rest) {
+            return Err(refused(format!(
+                "`{scheme}` is no scheme: a letter, then letters, digits, `+`, `-` or `.`, all in lower case"
+            )));
+        }
+        if self.knows(&scheme) {
+            return Err(refused(format!("the scheme `{scheme}` is taken; register yours under another")));
+        }
+        self.schemes.insert(scheme, Arc::new(open));
+        Ok(())
+    }
+
+    /// Whether there is a store of this scheme.
+    pub fn knows(&self, scheme: &str) -> bool {
+        self.schemes.contains_key(scheme)
+    }
+
+    /// The schemes there are, in order.
+    pub fn schemes(&self) -> impl Iterator<Item = &str> {
+        self.schemes.keys().map(String::as_str)
+    }
+
+    /// Opens the store that a URL names. May block while it reads what is there.
+    ///
+    /// # Errors
+    /// `Config` for a scheme, option or value that is not known; otherwise what the store's own `open` says.
+    pub fn open(&self, url: &str, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+        let url = Url::parse(url)?;
+        match self.schemes.get(url.scheme()) {
+            Some(open) => open(url, clock, spawn),
+            None => Err(self.unknown(url.scheme())),
+        }
+    }
+
+    fn unknown(&self, scheme: &str) -> terrace_store::Error {
+        let known: Vec<&str> = self.schemes().collect();
+        let near = did_you_mean(nearest(scheme, known.iter().copied()));
+        refused(format!("there is no store `{scheme}:` in this build; there are: {}{near}", known.join(", ")))
+    }
 }

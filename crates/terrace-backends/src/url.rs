@@ -1,36 +1,42 @@
 //! What a store's URL says: `scheme:path?name=value&name=value`.
+//!
+//! A backend takes the options it knows one by one, and [`Url::finish`] refuses what nobody took, so that a misspelt
+//! option is never silently a default.
 
-#[cfg(any(feature = "fs", feature = "disk", feature = "ordered"))]
 use std::path::PathBuf;
 use std::str::FromStr;
-#[cfg(any(feature = "disk", feature = "fs", feature = "ordered", feature = "remote"))]
 use std::time::Duration;
 
-#[cfg(any(feature = "disk", feature = "fs", feature = "ordered", feature = "remote"))]
-use terrace_store::Durability;
-use terrace_store::{Error, ErrorKind, Result};
+use terrace_store::nearest::{did_you_mean, nearest};
+use terrace_store::{Durability, Error, ErrorKind, Result};
 
 /// A URL whose options are taken one by one; [`Url::finish`] refuses what nobody took.
-#[derive(Debug)]
-pub(crate) struct Url {
+pub struct Url {
     scheme: String,
-    #[cfg(feature = "remote")]
     location: String,
-    #[cfg(any(feature = "fs", feature = "disk", feature = "ordered", feature = "memory"))]
     path: String,
     options: Vec<(String, String)>,
     known: Vec<&'static str>,
 }
 
+/// Without a password.
+impl std::fmt::Debug for Url {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Url").field("location", &without_password(&self.location)).finish_non_exhaustive()
+    }
+}
+
 impl Url {
     /// Takes a URL apart. `scheme://path` means the same as `scheme:path`.
-    pub(crate) fn parse(url: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// `Config` if it has no scheme, an option without a value, or a `%` that two hexadecimal digits do not follow.
+    pub fn parse(url: &str) -> Result<Self> {
         let (scheme, rest) = url
             .split_once(':')
             .ok_or_else(|| refused(format!("`{url}` is no URL of a store: it has no scheme")))?;
-        let (_path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        #[cfg(any(feature = "fs", feature = "disk", feature = "ordered", feature = "memory"))]
-        let path = decode(_path.strip_prefix("//").unwrap_or(_path))?;
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let path = decode(path.strip_prefix("//").unwrap_or(path))?;
         let mut options = Vec::new();
         for option in query.split('&').filter(|option| !option.is_empty()) {
             let (name, value) = option.split_once('=').ok_or_else(|| {
@@ -40,9 +46,7 @@ impl Url {
         }
         Ok(Self {
             scheme: scheme.to_owned(),
-            #[cfg(feature = "remote")]
             location: url.split_once('?').map_or(url, |(location, _)| location).to_owned(),
-            #[cfg(any(feature = "fs", feature = "disk", feature = "ordered", feature = "memory"))]
             path,
             options,
             known: Vec::new(),
@@ -50,19 +54,20 @@ impl Url {
     }
 
     /// What stands before the colon.
-    pub(crate) fn scheme(&self) -> &str {
+    pub fn scheme(&self) -> &str {
         &self.scheme
     }
 
     /// The URL without its options, as it was written.
-    #[cfg(feature = "remote")]
-    pub(crate) fn location(&self) -> String {
+    pub fn location(&self) -> String {
         self.location.clone()
     }
 
     /// The path it names.
-    #[cfg(any(feature = "fs", feature = "disk", feature = "ordered"))]
-    pub(crate) fn path(&self) -> Result<PathBuf> {
+    ///
+    /// # Errors
+    /// `Config` if it names none.
+    pub fn path(&self) -> Result<PathBuf> {
         if self.path.is_empty() {
             return Err(refused(format!("`{}:` needs a path, such as {0}:/var/lib/terrace", self.scheme)));
         }
@@ -70,8 +75,10 @@ impl Url {
     }
 
     /// Refuses a path where there is nothing it could mean.
-    #[cfg(feature = "memory")]
-    pub(crate) fn no_path(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// `Config` if there is one.
+    pub fn no_path(&self) -> Result<()> {
         if self.path.is_empty() {
             return Ok(());
         }
@@ -79,14 +86,17 @@ impl Url {
     }
 
     /// The value of an option.
-    pub(crate) fn text(&mut self, name: &'static str) -> Option<String> {
+    pub fn text(&mut self, name: &'static str) -> Option<String> {
         self.known.push(name);
         let at = self.options.iter().position(|(given, _)| given == name)?;
         Some(self.options.remove(at).1)
     }
 
     /// The value of an option that is a number.
-    pub(crate) fn number<T: FromStr>(&mut self, name: &'static str) -> Result<Option<T>> {
+    ///
+    /// # Errors
+    /// `Config` if it is none.
+    pub fn number<T: FromStr>(&mut self, name: &'static str) -> Result<Option<T>> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let number =
             text.parse().map_err(|_| refused(format!("option `{name}` is not a whole number: `{text}`")))?;
@@ -94,8 +104,10 @@ impl Url {
     }
 
     /// The options `durability`, `interval_ms` and `group_ms`.
-    #[cfg(any(feature = "disk", feature = "fs", feature = "ordered", feature = "remote"))]
-    pub(crate) fn durability(&mut self, default: Durability) -> Result<Durability> {
+    ///
+    /// # Errors
+    /// `Config` for another word, or a time that the durability does not have.
+    pub fn durability(&mut self, default: Durability) -> Result<Durability> {
         let interval = self.number("interval_ms")?.map(Duration::from_millis);
         let group = self.number("group_ms")?.map(Duration::from_millis);
         let word = self.text("durability");
@@ -128,8 +140,10 @@ impl Url {
     }
 
     /// The value of an option that is on or off.
-    #[cfg(any(feature = "mysql", feature = "redb", feature = "sqlite"))]
-    pub(crate) fn switch(&mut self, name: &'static str) -> Result<Option<bool>> {
+    ///
+    /// # Errors
+    /// `Config` if it is neither `true` nor `false`.
+    pub fn switch(&mut self, name: &'static str) -> Result<Option<bool>> {
         match self.text(name).as_deref() {
             None => Ok(None),
             Some("true") => Ok(Some(true)),
@@ -139,19 +153,25 @@ impl Url {
     }
 
     /// Refuses options that nobody took, and names those that there are.
-    pub(crate) fn finish(mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// `Config` if there is such an option.
+    pub fn finish(mut self) -> Result<()> {
         let Some((name, _)) = self.options.first() else { return Ok(()) };
         self.known.sort_unstable();
         let known = if self.known.is_empty() { "none".to_owned() } else { self.known.join(", ") };
+        let near = match self.known.contains(&name.as_str()) {
+            true => String::new(),
+            false => did_you_mean(nearest(name, self.known.iter().copied())),
+        };
         Err(refused(format!(
-            "`{}:` has no option `{name}`, or it was given twice; its options are: {known}",
+            "`{}:` has no option `{name}`, or it was given twice; its options are: {known}{near}",
             self.scheme
         )))
     }
 }
 
 /// A URL as it may be told.
-#[cfg(feature = "remote")]
 pub(crate) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     match rest.rsplit_once('@') {
@@ -162,6 +182,19 @@ pub(crate) fn without_password(url: &str) -> String {
 
 pub(crate) fn refused(why: String) -> Error {
     Error::new(ErrorKind::Config, "open").because(why)
+}
+
+/// A path or a value as it is written in a URL: what would end it, and `%`, as `%XX`.
+pub fn encode(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        match c {
+            '%' => out.push_str("%25"),
+            '?' => out.push_str("%3f"),
+            '&' => out.push_str("%26"),
+            c => out.push(c),
+        }
+        out
+    })
 }
 
 /// Resolves `%XX`.
@@ -182,7 +215,7 @@ pub(crate) fn decode(text: &str) -> Result<String> {
     String::from_utf8(out).map_err(|_| refused(format!("`{text}` is not UTF-8")))
 }
 
-#[cfg(all(test, any(feature = "fs", feature = "disk", feature = "ordered")))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -197,6 +230,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_encoded_is_read_back() {
+        for text in ["/plain", "/a b", "100%", "a?b&c=d", "%41"] {
+            let mut url = Url::parse(&format!("fs:{0}?x={0}", encode(text))).unwrap();
+            assert_eq!((url.path().unwrap(), url.text("x")), (PathBuf::from(text), Some(text.into())));
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_what_would_be_right() {
         let unknown = |url: &str| {
             let mut url = Url::parse(url)?;
@@ -206,6 +247,7 @@ mod tests {
         for (url, words) in [
             ("fs", "no scheme"),
             ("fs:/a?size=1", "no option `size`"),
+            ("fs:/a?durabilty=1", "did you mean `durability`?"),
             ("fs:/a?size=1", "durability, group_ms, interval_ms"),
             ("fs:/a?durability=sometimes", "never, interval, group or always"),
             ("fs:/a?interval_ms=soon", "not a whole number"),

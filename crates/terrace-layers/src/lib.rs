@@ -14,16 +14,19 @@ pub mod circuit_breaker;
 #[cfg(feature = "compression")]
 pub mod compression;
 pub mod concurrency_limit;
+pub mod copy;
 #[cfg(feature = "encryption")]
 pub mod encryption;
 pub mod guard;
 pub mod hedge;
 pub mod metrics;
 pub mod namespace;
+mod pace;
 pub mod read_only;
 pub mod retry;
 pub mod stack;
 mod stripes;
+pub mod switch;
 pub mod tee;
 pub mod throttle;
 pub mod timeout;
@@ -57,6 +60,7 @@ pub use retry::{Retry, RetryConfig};
 #[cfg(feature = "encryption")]
 pub use stack::EncryptionLayer;
 pub use stack::{Layer, Layered, Stack};
+pub use switch::Switch;
 pub use tee::Tee;
 pub use throttle::{Throttle, ThrottleConfig};
 pub use timeout::{Timeout, TimeoutConfig};

@@ -46,6 +46,29 @@ pub(crate) mod tests {
         }
     }
 
+    /// A clock that nobody waits for: a sleep moves it on and is over.
+    struct Hasty(FrozenClock);
+
+    impl Clock for Hasty {
+        fn now(&self) -> std::time::Duration {
+            self.0.now()
+        }
+
+        fn wall_ms(&self) -> u64 {
+            self.0.wall_ms()
+        }
+
+        fn sleep(&self, duration: std::time::Duration) -> terrace_store::BoxFuture<'static, ()> {
+            self.0.advance_ms(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    /// A world in which every sleep is over at once.
+    pub(crate) fn hasty() -> World {
+        World { clock: Arc::new(Hasty(FrozenClock::default())), ..world(&FrozenClock::default()) }
+    }
+
     /// A world with this clock, the same chance each time, and no tasks.
     pub(crate) fn world(clock: &FrozenClock) -> World {
         World::new(Arc::new(clock.clone()), Arc::new(SplitMix::seeded(7)), Arc::new(NoTasks))

@@ -14,7 +14,7 @@ use crate::entry::Cause;
 use crate::slab::NIL;
 
 /// What left after the first. Nearly always nothing, which takes one word.
-#[expect(clippy::box_collection, reason = "the vector's own three words are what is to be spared")]
+#[allow(clippy::box_collection, reason = "the vector's own three words are what is to be spared")]
 type Rest<'a, K, V> = Option<Box<Vec<Evicted<'a, K, V>>>>;
 type Iter<'s, 'a, K, V> = std::slice::Iter<'s, Evicted<'a, K, V>>;
 

@@ -12,7 +12,7 @@ use terrace_store::{Error, ErrorKind};
 pub enum Exit {
     /// It worked.
     Success = 0,
-    /// The answer is no: `get` found nothing, `del` removed nothing.
+    /// The answer is no: `get` found nothing, `del` removed nothing, `copy` left two stores that differ.
     No = 1,
     /// A flag or argument is wrong.
     Usage = 2,
@@ -44,7 +44,10 @@ impl Exit {
     /// All of them, with what they mean.
     pub const MEANINGS: [(Exit, &'static str); 14] = [
         (Exit::Success, "it worked"),
-        (Exit::No, "the answer is no: get found nothing, del removed nothing"),
+        (
+            Exit::No,
+            "the answer is no: get found nothing, del removed nothing, copy left two stores that differ",
+        ),
         (Exit::Usage, "a flag or an argument is wrong"),
         (Exit::Config, "the configuration is wrong, or not safe"),
         (Exit::Address, "the address or port cannot be listened on"),

@@ -10,6 +10,7 @@ pub mod ext;
 pub mod fakes;
 pub mod identity;
 pub mod key;
+pub mod nearest;
 pub mod net;
 pub mod rng;
 pub mod spawn;

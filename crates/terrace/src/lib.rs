@@ -11,6 +11,8 @@ mod mixed;
 mod put;
 mod runtime;
 mod slot;
+#[cfg(feature = "stack")]
+pub mod stack;
 mod typed;
 pub mod units;
 
@@ -29,6 +31,8 @@ pub use terrace_tiers::{CacheKey, Loading, Tier};
 pub use units::{Size, Span};
 
 pub use terrace_backends as backends;
+#[cfg(feature = "stack")]
+pub use terrace_layers as layers;
 pub use terrace_memory as memory;
 pub use terrace_store as store;
 pub use terrace_tiers as tiers;

@@ -94,7 +94,7 @@ async fn it_keeps_the_contract_when_synced_at_intervals() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_keeps_the_contract_when_every_write_is_synced() {
-    let always = |path| DiskConfig { durability: Durability::Always, ..DiskConfig::new(path) };
+    let always = |path| DiskConfig { durability: Durability::Always, reads: "auto", ..DiskConfig::new(path) };
     println!("{}", conformance::all(&Disk::of(always)).await);
 }
 

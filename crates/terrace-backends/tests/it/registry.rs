@@ -115,3 +115,46 @@ async fn what_nobody_knows_is_named_with_what_there_is() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_a_users_own_opens_under_its_scheme_with_its_options() {
+    let mut registry = registry::Registry::default();
+    let shared = Arc::new(terrace_store::fakes::MapStore::default());
+    let handed_out = shared.clone();
+    registry
+        .register("shared-map", move |mut url, _clock, _spawn| {
+            let wanted: Option<u64> = url.number("least")?;
+            url.finish()?;
+            assert_eq!(wanted, Some(3));
+            Ok(handed_out.clone())
+        })
+        .unwrap();
+    let open = |url: &str| {
+        registry.open(url, Arc::new(FrozenClock::default()), Arc::new(TokioSpawn::current().unwrap()))
+    };
+    let store = open("shared-map:?least=3").unwrap();
+    let key = Key::new("n", "k").unwrap();
+    let _ = store.put_with(&key, "v").await.unwrap();
+    assert_eq!(shared.get(&key).await.unwrap().unwrap().value, "v");
+    let misspelt = open("shared-map:?laest=3").err().unwrap().to_string();
+    assert!(misspelt.contains("did you mean `least`?"), "{misspelt}");
+    let misspelt = open("shard-map:").err().unwrap().to_string();
+    assert!(misspelt.contains("did you mean `shared-map`?"), "{misspelt}");
+    assert!(registry.knows("shared-map") && registry.schemes().any(|scheme| scheme == "shared-map"));
+    assert!(!registry::schemes().any(|scheme| scheme == "shared-map"), "another registry has it not");
+}
+
+#[test]
+fn a_scheme_that_is_none_or_taken_is_refused() {
+    let mut registry = registry::Registry::default();
+    let open =
+        |_, _, _| -> Result<Arc<dyn Store>> { Ok(Arc::new(terrace_store::fakes::MapStore::default())) };
+    for scheme in ["", "Mine", "1st", "a b", "a:b"] {
+        let error = registry.register(scheme, open).unwrap_err();
+        assert!(error.to_string().contains("is no scheme"), "{error}");
+    }
+    registry.register("mine+v2", open).unwrap();
+    for taken in registry::schemes().chain(["mine+v2"]) {
+        assert_eq!(registry.register(taken, open).unwrap_err().kind(), ErrorKind::Config, "{taken}");
+    }
+}

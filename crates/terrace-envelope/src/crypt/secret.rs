@@ -33,6 +33,12 @@ impl Secret {
         secret
     }
 
+    /// Its bytes, for a use that is not one of this crate's. Whoever copies them erases the copy.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
     /// A new secret from the operating system's randomness.
     ///
     /// # Errors

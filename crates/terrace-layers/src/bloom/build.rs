@@ -48,7 +48,7 @@ impl Shared {
         }
         // Room to grow into, so that a growing store is not listed for every quarter.
         let expected = self.config.expected.max(count.saturating_mul(2));
-        let next = Arc::new(Filter::new(expected, self.config.bits_per_key));
+        let next = Arc::new(Filter::sharded(expected, self.config.bits_per_key, self.config.shards));
         let before = {
             let mut filters = self.filters.write();
             filters.next = Some(Arc::clone(&next));

@@ -39,6 +39,9 @@ pub struct Filter {
 /// Bits of the hash that choose the shard; others choose block and bits.
 const SHARD_BITS: u32 = 6;
 
+/// More shards than that a filter cannot have.
+pub const MOST_SHARDS: u32 = 1 << SHARD_BITS;
+
 /// How many blocks a shard must have for it to be worth having more.
 const LEAST_BLOCKS: usize = 64;
 
@@ -51,9 +54,19 @@ fn masks(hash: u64) -> [u64; WORDS] {
 impl Filter {
     /// An empty filter for so many keys, with so many bits for each.
     pub fn new(expected: u64, bits_per_key: f64) -> Self {
+        Self::sharded(expected, bits_per_key, None)
+    }
+
+    /// The same in so many shards, rounded up to a power of two and at most [`MOST_SHARDS`]; `None` for as many as its
+    /// size is worth.
+    pub fn sharded(expected: u64, bits_per_key: f64, shards: Option<u32>) -> Self {
         let bits = (expected.max(1) as f64 * bits_per_key.clamp(1.0, 64.0)).ceil();
         let blocks = ((bits / 512.0).ceil() as usize).max(1);
-        let shards = if blocks >= LEAST_BLOCKS << SHARD_BITS { 1 << SHARD_BITS } else { 1 };
+        let shards = match shards {
+            Some(shards) => shards.clamp(1, MOST_SHARDS).next_power_of_two() as usize,
+            None if blocks >= LEAST_BLOCKS << SHARD_BITS => 1 << SHARD_BITS,
+            None => 1,
+        };
         let each = blocks.div_ceil(shards);
         let shard = || Shard {
             writing: AtomicBool::new(false),
@@ -113,6 +126,11 @@ impl Filter {
     /// Whether nothing was inserted.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How many shards it has, each of which one thread can write to while others write to others.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
     }
 
     /// The memory it takes, in bytes.
@@ -196,6 +214,20 @@ mod tests {
             assert!(filter.bytes() as f64 * 8.0 / (keys as f64) < bits * 1.02);
             let found = filter.len() as f64 / keys as f64;
             assert!((0.98..=1.0).contains(&found), "it counted {found} of them");
+        }
+    }
+
+    #[test]
+    fn shards_are_as_many_as_were_asked_for_and_lose_nothing() {
+        for (asked, expected) in [(None, 1), (Some(1), 1), (Some(5), 8), (Some(64), 64), (Some(1_000), 64)] {
+            let filter = Filter::sharded(1_000, 10.5, asked);
+            assert_eq!(filter.shards(), expected);
+            let rng = SplitMix::seeded(1);
+            let hashes: Vec<u64> = (0..1_000).map(|_| rng.next_u64()).collect();
+            for hash in &hashes {
+                filter.insert(*hash);
+            }
+            assert!(hashes.iter().all(|hash| filter.contains(*hash)));
         }
     }
 

@@ -19,7 +19,8 @@ use super::{Filter, Shared};
 
 const MAGIC: [u8; 8] = [0x89, b'T', b'R', b'F', 1, 0, 0, 0];
 const HEAD: usize = 40;
-const NAMESPACE: &[u8] = b"\0bloom";
+/// The namespace it lies in.
+pub(crate) const NAMESPACE: &[u8] = b"\0bloom";
 
 pub(super) fn place() -> Result<Key> {
     Key::new(NAMESPACE, "filter")

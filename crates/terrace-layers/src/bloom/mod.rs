@@ -38,7 +38,8 @@ use terrace_store::{
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-pub use self::filter::Filter;
+pub use self::filter::{Filter, MOST_SHARDS};
+pub(crate) use self::kept::NAMESPACE;
 use crate::world::World;
 
 /// How a filter is made.
@@ -48,6 +49,8 @@ pub struct BloomConfig {
     pub expected: u64,
     /// Bits for each of them. 10.5 make one mistake in a hundred.
     pub bits_per_key: f64,
+    /// In how many shards, rounded up to a power of two and at most 64; `None` for as many as its size is worth.
+    pub shards: Option<u32>,
     /// Whether nobody but this process writes to the store. Only then does it answer in the store's place.
     pub sole_writer: bool,
     /// Whether closing leaves it in the store, for the next opening.
@@ -57,7 +60,7 @@ pub struct BloomConfig {
 impl Default for BloomConfig {
     /// A million keys at one mistake in a hundred, advisory, not kept.
     fn default() -> Self {
-        Self { expected: 1_000_000, bits_per_key: 10.5, sole_writer: false, keep: false }
+        Self { expected: 1_000_000, bits_per_key: 10.5, shards: None, sole_writer: false, keep: false }
     }
 }
 
@@ -70,6 +73,8 @@ pub struct BloomReport {
     pub keys: u64,
     /// The memory it takes.
     pub bytes: u64,
+    /// In how many shards it stands.
+    pub shards: usize,
     /// The part of absent keys that it must be expected to take for present, from how full it is.
     pub expected_rate: f64,
     /// Keys that were looked up.
@@ -151,7 +156,7 @@ impl Bloom {
         let kept = kept::take(&*inner).await?;
         let seed = kept.as_ref().map_or_else(|| world.rng.next_u64(), |kept| kept.seed);
         let expected = kept.as_ref().map_or(config.expected, |kept| kept.expected);
-        let filter = Arc::new(Filter::new(expected, config.bits_per_key));
+        let filter = Arc::new(Filter::sharded(expected, config.bits_per_key, config.shards));
         let restored = kept.is_some_and(|kept| config.keep && kept.fill(&filter, config.bits_per_key));
         let filters = Filters {
             current: filter,
@@ -206,6 +211,7 @@ impl Bloom {
             authoritative,
             keys: filter.len(),
             bytes: filter.bytes(),
+            shards: filter.shards(),
             expected_rate: filter.false_positive_rate(),
             checks: read(&counts.checks),
             negatives: read(&counts.negatives),

@@ -53,11 +53,20 @@ pub enum CachePolicy {
     Adaptive,
 }
 
+/// How much a cache may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capacity {
+    /// So many bytes of keys, values and what an entry needs besides.
+    Bytes(u64),
+    /// So many entries, however long they are.
+    Entries(u64),
+}
+
 /// How large a cache is, and what it keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheConfig {
-    /// Bytes of keys, values and what an entry needs besides.
-    pub capacity: u64,
+    /// How much it may hold.
+    pub capacity: Capacity,
     /// Who leaves when there is no room.
     pub policy: CachePolicy,
     /// An older copy is read again; `None` where nobody writes round it.
@@ -70,7 +79,7 @@ impl Default for CacheConfig {
     /// 64 MiB, the adaptive policy, copies of at most a minute, values of at most a megabyte.
     fn default() -> Self {
         Self {
-            capacity: 64 << 20,
+            capacity: Capacity::Bytes(64 << 20),
             policy: CachePolicy::Adaptive,
             max_age: Some(Duration::from_secs(60)),
             longest: 1 << 20,
@@ -113,7 +122,7 @@ pub struct CacheStats {
     pub misses: u64,
     /// Entries in it.
     pub entries: u64,
-    /// Bytes they weigh.
+    /// Bytes they weigh, or their number where entries are counted.
     pub weight: u64,
 }
 
@@ -138,7 +147,10 @@ const STRIPES: usize = 1_024;
 impl Cache {
     /// Puts a cache before the store.
     pub fn over(inner: Arc<dyn Store>, config: CacheConfig, world: &World) -> Self {
-        let sized = Config::bytes(config.capacity);
+        let sized = match config.capacity {
+            Capacity::Bytes(bytes) => Config::bytes(bytes),
+            Capacity::Entries(entries) => Config::entries(entries),
+        };
         let engine = match config.policy {
             CachePolicy::Lru => Engine::Lru(Memory::with_policy(sized)),
             CachePolicy::Lfu => Engine::Lfu(Memory::with_policy(sized)),
@@ -203,8 +215,13 @@ impl Shared {
             self.drop_copy(key);
             return;
         }
-        let weight = key.flat().len() as u64 + entry.size().max(entry.value.len() as u64);
-        let weight = weight + size_of::<(Key, Copy)>() as u64;
+        let weight = match self.config.capacity {
+            Capacity::Entries(_) => 1,
+            Capacity::Bytes(_) => {
+                let bytes = key.flat().len() as u64 + entry.size().max(entry.value.len() as u64);
+                bytes + size_of::<(Key, Copy)>() as u64
+            }
+        };
         let copy = Copy { entry, at: self.clock.now() };
         each!(&self.engine, memory => drop(memory.insert(key.clone(), copy, Options::weighing(weight), 0)));
     }

@@ -139,7 +139,12 @@ fn a_copy_ends_with_its_entry_and_with_its_age() {
 #[test]
 fn it_never_weighs_more_than_it_may_and_leaves_long_values_alone() {
     for policy in POLICIES {
-        let config = CacheConfig { policy, capacity: 100_000, longest: 5_000, ..CacheConfig::default() };
+        let config = CacheConfig {
+            policy,
+            capacity: Capacity::Bytes(100_000),
+            longest: 5_000,
+            ..CacheConfig::default()
+        };
         let scene = scene(config);
         for n in 0..500_u32 {
             let len = if n % 50 == 0 { 6_000 } else { n as usize * 2 };

@@ -5,14 +5,13 @@
 //! and the entry is deleted if it still has the version that was read, so that a reader finds nothing instead of an
 //! error, and another tier or a loader can serve it. What the store itself refuses to read cannot be moved; it is told.
 
-use std::time::Duration;
-
 use terrace_store::capability::{Cursor, List};
 use terrace_store::{
     Condition, DeleteOptions, Deleted, Entry, Error, ErrorKind, Key, Namespace, PutOptions, Result,
 };
 
 use super::{Checksum, KIND};
+use crate::pace::{Pace, Rate};
 use crate::transform::{Transform, frame};
 use crate::world::World;
 
@@ -80,17 +79,37 @@ impl Checksum {
     /// # Cancellation
     /// Dropping it stops it between two entries.
     pub async fn scrub(&self, config: ScrubConfig, world: &World) -> Result<ScrubReport> {
+        self.scrub_telling(config, world, &mut |_, _| {}).await
+    }
+
+    /// The same, telling `progress` how many entries it has come by, and of how many.
+    ///
+    /// # Errors
+    /// As [`Checksum::scrub`].
+    ///
+    /// # Cancellation
+    /// As [`Checksum::scrub`].
+    pub async fn scrub_telling(
+        &self,
+        config: ScrubConfig,
+        world: &World,
+        progress: &mut (dyn FnMut(u64, u64) + Send),
+    ) -> Result<ScrubReport> {
         let Some(iterate) = self.inner().as_iterate() else {
             return Err(
                 Error::new(ErrorKind::NotSupported, "scrub").because("the store cannot list its entries")
             );
         };
         let mut report = ScrubReport::default();
-        let mut pace = Pace { began: world.clock.now(), spent: Duration::ZERO };
-        for namespace in iterate.namespaces().await? {
-            if namespace.name() == QUARANTINE {
-                continue;
-            }
+        let ScrubConfig { bytes_per_second, entries_per_second, .. } = config;
+        let mut pace = Pace::new(Rate { bytes_per_second, entries_per_second }, &*world.clock);
+        let mut namespaces = iterate.namespaces().await?;
+        namespaces.retain(|namespace| namespace.name() != QUARANTINE);
+        let (mut done, mut total) = (0, 0);
+        for namespace in &namespaces {
+            total += iterate.count(namespace).await?;
+        }
+        for namespace in namespaces {
             let mut cursor: Option<Cursor> = None;
             loop {
                 // Only the keys: a page of values could be as large as the store.
@@ -98,8 +117,10 @@ impl Checksum {
                 let page = iterate.list(&list, cursor.as_ref()).await?;
                 for (key, _) in page.entries {
                     let read = self.examine(&key, &config, &mut report).await?;
-                    pace.spend(&config, read);
-                    pace.keep(world).await;
+                    pace.spend(1, read);
+                    pace.keep(&*world.clock).await;
+                    done += 1;
+                    progress(done, total.max(done));
                 }
                 cursor = page.next;
                 if cursor.is_none() {
@@ -155,30 +176,6 @@ impl Checksum {
     pub fn quarantine_key(key: &Key) -> Result<Key> {
         let namespace = Namespace::new(QUARANTINE)?;
         namespace.key(key.flat()).or_else(|_| namespace.key(blake3::hash(key.flat()).as_bytes()))
-    }
-}
-
-/// Keeps a rate: no more time is spent than has passed.
-struct Pace {
-    began: Duration,
-    spent: Duration,
-}
-
-impl Pace {
-    fn spend(&mut self, config: &ScrubConfig, bytes: u64) {
-        let time = |amount: u64, rate: u64| {
-            let nanos = u128::from(amount) * 1_000_000_000 / u128::from(rate.max(1));
-            Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-        };
-        self.spent += time(bytes, config.bytes_per_second).max(time(1, config.entries_per_second));
-    }
-
-    async fn keep(&self, world: &World) {
-        let ahead = (self.began + self.spent).saturating_sub(world.clock.now());
-        // Shorter sleeps than that cost more than they are worth.
-        if ahead >= Duration::from_millis(5) {
-            world.clock.sleep(ahead).await;
-        }
     }
 }
 

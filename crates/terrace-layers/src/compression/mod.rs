@@ -14,6 +14,7 @@
 //! # Cost
 //! That of the algorithm, in the caller's task: a value of 64 MiB takes some hundred milliseconds.
 
+mod codec;
 mod dictionaries;
 #[cfg(test)]
 mod tests;
@@ -30,10 +31,12 @@ use terrace_store::{
     BoxFuture, Clock, Compress, Entry, Error, ErrorKind, Key, Namespace, PutOptions, Result, Store,
 };
 
+use self::codec::Codecs;
 use self::dictionaries::{Dictionaries, OWN};
 use crate::transform::{Transform, Transformed, frame};
 use crate::world::World;
 
+pub use self::codec::{Codec, LEAST_CODEC};
 pub use self::train::Training;
 
 /// The kind of its frames.
@@ -44,6 +47,8 @@ const KIND: u8 = b'C';
 pub enum Choice {
     /// Always this one.
     Fixed(Algorithm),
+    /// Always the [`Codec`] of this number.
+    Own(u8),
     /// Whatever serves this aim best, learned from the values before.
     Adaptive(Aim),
 }
@@ -74,6 +79,24 @@ impl Compression {
     /// `Config` for an algorithm that was left out of this build; `Corrupt` if a dictionary that lies in the store is
     /// damaged; whatever the store answers.
     pub async fn open(inner: Arc<dyn Store>, config: CompressionConfig, world: &World) -> Result<Self> {
+        Self::with_codecs(inner, config, Vec::new(), world).await
+    }
+
+    /// The same with algorithms of a user's own, all of which it can read, whichever it writes.
+    ///
+    /// # Errors
+    /// As [`Compression::open`]; and `Config` if two of them have one number, one has a number below [`LEAST_CODEC`], or
+    /// the chosen one is not among them.
+    pub async fn with_codecs(
+        inner: Arc<dyn Store>,
+        config: CompressionConfig,
+        codecs: Vec<Arc<dyn Codec>>,
+        world: &World,
+    ) -> Result<Self> {
+        let codecs = Codecs::new(codecs)?;
+        if let Choice::Own(id) = config.choice {
+            codecs.known(id)?;
+        }
         if let Choice::Fixed(algorithm) = config.choice
             && !is_built(algorithm)
         {
@@ -83,6 +106,7 @@ impl Compression {
         let compressor = Compressor {
             config,
             clock: Arc::clone(&world.clock),
+            codecs,
             dictionaries: Dictionaries::load(&*inner).await?,
             learned: Mutex::default(),
         };
@@ -94,6 +118,7 @@ impl Compression {
 pub struct Compressor {
     config: CompressionConfig,
     clock: Arc<dyn Clock>,
+    codecs: Codecs,
     dictionaries: Dictionaries,
     /// What was learned, for each namespace up to so many; the rest share that of the last.
     learned: Mutex<Vec<(Namespace, Arc<Adaptive>)>>,
@@ -122,6 +147,8 @@ impl Compressor {
         match self.config.choice {
             _ if len < self.config.min_size => Algorithm::None,
             Choice::Fixed(algorithm) => algorithm,
+            // None of those that are built in.
+            Choice::Own(_) => Algorithm::None,
             Choice::Adaptive(aim) => self.learned(namespace, aim).current(len),
         }
     }
@@ -144,6 +171,23 @@ impl Compressor {
         self.learned.lock().retain(|(known, _)| known != namespace);
     }
 
+    /// Whether this value is to be compressed at all.
+    fn wants(&self, value: &[u8], compress: Compress) -> bool {
+        match compress {
+            Compress::Never => false,
+            Compress::Default => value.len() >= self.config.min_size && !value.is_empty(),
+            Compress::Always => !value.is_empty(),
+        }
+    }
+
+    /// The entry as the codec of a user's own makes it; `None` if it does not become smaller.
+    fn own(&self, id: u8, entry: &Entry) -> Result<Option<Vec<u8>>> {
+        let mut framed = Vec::with_capacity(entry.value.len());
+        frame::begin(KIND, entry, &mut framed);
+        self.codecs.append(id, &entry.value, &mut framed)?;
+        Ok((framed.len() < entry.value.len()).then_some(framed))
+    }
+
     /// Encodes the value into `out` and says how; `None` if it is to stay as it is.
     fn squeeze(
         &self,
@@ -155,16 +199,12 @@ impl Compressor {
         out: &mut Vec<u8>,
     ) -> Algorithm {
         out.clear();
-        let wanted = match compress {
-            Compress::Never => false,
-            Compress::Default => value.len() >= self.config.min_size,
-            Compress::Always => true,
-        };
-        if !wanted || value.is_empty() {
+        if !self.wants(value, compress) {
             return Algorithm::None;
         }
         let how = match self.config.choice {
             Choice::Fixed(algorithm) => algorithm,
+            Choice::Own(_) => Algorithm::None,
             Choice::Adaptive(aim) => {
                 let adaptive = self.learned(&key.namespace(), aim);
                 CLOCK.set(Some(Arc::clone(&self.clock)));
@@ -188,6 +228,12 @@ impl Compressor {
 
 impl Transform for Compressor {
     fn encode(&self, key: &Key, entry: Entry, options: &PutOptions) -> Result<Entry> {
+        if let Choice::Own(id) = self.config.choice
+            && self.wants(&entry.value, options.compress)
+            && let Some(framed) = self.own(id, &entry)?
+        {
+            return Ok(frame::close(KIND, entry, framed));
+        }
         let dictionary = self.dictionaries.current(&key.namespace());
         let dictionary = dictionary.as_deref();
         CODER.with_borrow_mut(|(coder, room)| {
@@ -213,6 +259,10 @@ impl Transform for Compressor {
             return Ok(entry);
         }
         let (mut entry, framed) = frame::open(KIND, key, entry)?;
+        if Codecs::made(&framed) {
+            entry.value = self.codecs.decode(key, &framed)?.into();
+            return Ok(entry);
+        }
         let Frame { how, dictionary, encoded } = Frame::read(&framed).map_err(|error| refused(key, error))?;
         if how == Algorithm::None {
             entry.value = framed.slice_ref(encoded);

@@ -18,6 +18,16 @@ pub struct AccessLayer(pub Vec<Rule>);
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ChecksumLayer;
 
+/// Compresses values, also by algorithms of a user's own.
+#[cfg(feature = "compression")]
+#[derive(Clone, Default)]
+pub struct CompressionLayer {
+    /// How values are compressed.
+    pub config: crate::CompressionConfig,
+    /// What can be read and written besides the algorithms that are built in.
+    pub codecs: Vec<Arc<dyn crate::compression::Codec>>,
+}
+
 /// Counts calls.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MetricsLayer;
@@ -76,6 +86,7 @@ layers! {
     "checksum" false ChecksumLayer: |layer, inner, world| crate::Checksum::over(inner);
     "circuit_breaker" false crate::CircuitBreakerConfig: |layer, inner, world| crate::CircuitBreaker::over(inner, layer, world);
     #[cfg(feature = "compression")] "compression" false crate::CompressionConfig: |layer, inner, world| crate::Compression::open(inner, layer, world).await?;
+    #[cfg(feature = "compression")] "compression" false CompressionLayer: |layer, inner, world| crate::Compression::with_codecs(inner, layer.config, layer.codecs, world).await?;
     "concurrency_limit" false crate::ConcurrencyLimitConfig: |layer, inner, world| crate::ConcurrencyLimit::over(inner, layer, world);
     #[cfg(feature = "encryption")] "encryption" false EncryptionLayer: |layer, inner, world| crate::Encryption::over(inner, layer.keyring, layer.config);
     "hedge" false crate::HedgeConfig: |layer, inner, world| crate::Hedge::over(inner, layer, world);

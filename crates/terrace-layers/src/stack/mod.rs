@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 use terrace_store::{BoxFuture, Error, ErrorKind, Result, Store};
 
+#[cfg(feature = "compression")]
+pub use self::layers::CompressionLayer;
 #[cfg(feature = "encryption")]
 pub use self::layers::EncryptionLayer;
 pub use self::layers::{AccessLayer, ChecksumLayer, MetricsLayer, NamespaceLayer, ReadOnlyLayer};
@@ -96,8 +98,14 @@ pub struct StackBuilder {
 impl StackBuilder {
     /// With this layer.
     #[must_use]
-    pub fn with(mut self, layer: impl Layer) -> Self {
-        self.layers.push(Box::new(layer));
+    pub fn with(self, layer: impl Layer) -> Self {
+        self.with_boxed(Box::new(layer))
+    }
+
+    /// With this layer, whose type only whoever made it knows.
+    #[must_use]
+    pub fn with_boxed(mut self, layer: Box<dyn Layer>) -> Self {
+        self.layers.push(layer);
         self
     }
 

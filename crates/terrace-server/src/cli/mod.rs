@@ -3,15 +3,18 @@
 mod client;
 mod completions;
 mod config;
+mod copy;
 mod del;
 mod disk;
 mod get;
 mod output;
 mod progress;
 mod replay;
+mod scrub;
 mod serve;
 mod set;
 mod sim;
+mod stack;
 mod stats;
 mod tls;
 
@@ -55,6 +58,10 @@ enum Command {
     /// Look into a log on the disk, check it, make it smaller, copy it
     #[command(subcommand)]
     Disk(disk::Disk),
+    /// Copy a store into another, and compare
+    Copy(copy::Copy),
+    /// Check what the layer checksum can check
+    Scrub(scrub::Scrub),
     /// Check a configuration
     #[command(subcommand)]
     Config(config::Config),
@@ -73,6 +80,8 @@ impl Command {
             Self::Sim(sim) => sim.run(),
             Self::Replay(replay) => replay.run(),
             Self::Disk(disk) => disk.run(),
+            Self::Copy(copy) => copy.run(),
+            Self::Scrub(scrub) => scrub.run(),
             Self::Config(config) => config.run(),
             Self::Completions(completions) => completions.run(),
         }

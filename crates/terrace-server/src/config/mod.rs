@@ -6,7 +6,6 @@
 //! than none. Defaults need no file at all.
 
 mod disk;
-mod nearest;
 mod options;
 mod rules;
 mod secret;

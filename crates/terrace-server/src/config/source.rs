@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use terrace_store::nearest::{did_you_mean, nearest};
 use toml::{Table, Value};
 
-use super::nearest::nearest;
 use super::options::{Kind, OPTIONS, Opt};
 use super::{Config, ConfigError};
 
@@ -68,7 +68,9 @@ impl Sources {
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(), ConfigError> {
         for (variable, value) in variables {
-            let ours = variable.starts_with("TERRACE_") && !OTHER_VARIABLES.contains(&variable.as_str());
+            let ours = variable.starts_with("TERRACE_")
+                && !OTHER_VARIABLES.contains(&variable.as_str())
+                && !variable.starts_with(terrace::stack::ENVIRONMENT);
             if !ours || is_from_kubernetes(&variable, &value) {
                 continue;
             }
@@ -186,10 +188,6 @@ fn unknown(place: &str, name: &str) -> ConfigError {
     let same = OPTIONS.iter().map(|opt| opt.name).find(|known| option(known) == last);
     let near = same.or_else(|| nearest(name, OPTIONS.iter().map(|opt| opt.name)));
     ConfigError::new(place, format!("there is no option `{name}`{}", did_you_mean(near)))
-}
-
-fn did_you_mean(name: Option<&str>) -> String {
-    name.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
 
 /// Kubernetes gives every container variables named after the services around it, and a service is easily named

@@ -60,7 +60,14 @@ fn crates_know_only_what_stands_below_them() {
         ("terrace-tiers", &["terrace-store", "terrace-envelope", "terrace-memory"]),
         (
             "terrace",
-            &["terrace-store", "terrace-envelope", "terrace-memory", "terrace-backends", "terrace-tiers"],
+            &[
+                "terrace-store",
+                "terrace-envelope",
+                "terrace-memory",
+                "terrace-layers",
+                "terrace-backends",
+                "terrace-tiers",
+            ],
         ),
         ("terrace-sim", &["terrace-memory"]),
         (

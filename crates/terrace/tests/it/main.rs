@@ -5,9 +5,13 @@ mod blocking;
 mod cold;
 mod conditional;
 mod eviction;
+#[cfg(all(feature = "memory", feature = "stack"))]
+mod examples;
 mod freshness;
 mod house;
 mod mixed;
+#[cfg(all(feature = "memory", feature = "fs", feature = "yaml"))]
+mod stack;
 mod typed;
 
 #[global_allocator]

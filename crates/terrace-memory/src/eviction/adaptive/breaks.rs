@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_workload_has_ended_where_renewing_everything_hits_and_keeping_it_does_not() {
-        let other = Hits { most: 9, present: 2, clock_only: 7, present_only: 0 };
+        let other = Hits { most: 9, present: 2, clock_only: 5, present_only: 0 };
         assert_eq!(seen(&[NONE, other, other, other], false), Some(2));
         assert_eq!(seen(&[NONE, other, other, other], true), None);
     }

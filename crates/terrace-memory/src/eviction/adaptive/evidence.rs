@@ -8,9 +8,11 @@ use super::super::Aim;
 use super::breaks::Hits;
 use super::rules::{CLOCK, COUNT, Rules};
 
-/// Sampled requests between two decisions.
+/// Sampled requests between two decisions, and where sizes differ.
 pub(super) const EPOCH: usize = 64;
-const WORDS: usize = EPOCH / 64;
+pub(super) const EPOCH_OF_SIZES: usize = 128;
+const MOST: usize = EPOCH_OF_SIZES;
+const WORDS: usize = MOST / 64;
 /// How far others must lead: so many standard deviations, and so many hits. Bytes need more of both: few hits make up most
 /// of them.
 const DEVIATIONS: f64 = 2.0;
@@ -28,12 +30,14 @@ struct Lead {
 #[derive(Debug)]
 pub(super) struct Evidence {
     aim: Aim,
+    /// How many requests make an epoch.
+    epoch: usize,
     /// Requests of this epoch.
     step: usize,
     /// Who hit which of them.
     hits: [[u64; WORDS]; COUNT],
     /// What they weigh.
-    weights: [u32; EPOCH],
+    weights: [u32; MOST],
     /// Requests whose weight is at least twice or at most half of that of the one before.
     uneven: u32,
     last_weight: u32,
@@ -51,12 +55,13 @@ pub(super) fn is_uneven(one: u32, other: u32) -> bool {
 }
 
 impl Evidence {
-    pub(super) fn new(aim: Aim) -> Self {
+    pub(super) fn new(aim: Aim, epoch: usize) -> Self {
         Evidence {
             aim,
+            epoch: epoch.min(MOST),
             step: 0,
             hits: [[0; WORDS]; COUNT],
-            weights: [0; EPOCH],
+            weights: [0; MOST],
             uneven: 0,
             last_weight: 0,
             leads: [[Lead::default(); COUNT]; COUNT],
@@ -77,8 +82,13 @@ impl Evidence {
         self.weights[self.step] = weight;
         self.uneven += u32::from(is_uneven(weight, self.last_weight));
         self.last_weight = weight;
-        self.step = (self.step + 1) % EPOCH;
+        self.step = (self.step + 1) % self.epoch;
         self.step == 0
+    }
+
+    /// How many requests make an epoch.
+    pub(super) fn epoch(&self) -> usize {
+        self.epoch
     }
 
     /// How many requests of the epoch were of quite another weight than the one before.
@@ -131,7 +141,8 @@ impl Evidence {
 
     /// Adds the epoch, after what there is has faded.
     pub(super) fn weigh(&mut self, fade: f64) {
-        let mean = self.weights.iter().map(|weight| f64::from(*weight)).sum::<f64>() / EPOCH as f64;
+        let weights = &self.weights[..self.epoch];
+        let mean = weights.iter().map(|weight| f64::from(*weight)).sum::<f64>() / self.epoch as f64;
         self.average = if self.requests == 0.0 { mean } else { self.average * fade + mean * (1.0 - fade) };
         for one in 0..COUNT {
             for other in 0..COUNT {
@@ -145,7 +156,7 @@ impl Evidence {
             let all = self.hits[one].iter().map(|word| word.count_ones()).sum::<u32>();
             self.scores[one] = self.scores[one] * fade + f64::from(all);
         }
-        self.requests = self.requests * fade + EPOCH as f64;
+        self.requests = self.requests * fade + self.epoch as f64;
         self.hits = [[0; WORDS]; COUNT];
         self.uneven = 0;
     }
@@ -185,7 +196,7 @@ mod tests {
 
     /// So many epochs in which one candidate hits what another one does and a part more.
     fn ahead_by(aim: Aim, epochs: usize, one_in: usize, weight: impl Fn(usize) -> u32) -> Option<usize> {
-        let mut evidence = Evidence::new(aim);
+        let mut evidence = Evidence::new(aim, EPOCH);
         for step in 0..epochs * EPOCH {
             if step % 2 == 0 {
                 (0..COUNT).for_each(|candidate| evidence.hit(candidate));
@@ -215,7 +226,7 @@ mod tests {
 
     #[test]
     fn requests_of_other_weights_than_the_one_before_are_counted() {
-        let mut evidence = Evidence::new(Aim::Objects);
+        let mut evidence = Evidence::new(Aim::Objects, EPOCH);
         for weight in [100, 120, 90, 200, 199, 99] {
             evidence.note(weight);
         }

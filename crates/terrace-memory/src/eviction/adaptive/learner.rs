@@ -6,7 +6,7 @@
 
 use super::super::Aim;
 use super::breaks::Breaks;
-use super::evidence::{EPOCH, Evidence, is_uneven};
+use super::evidence::{EPOCH, EPOCH_OF_SIZES, Evidence, is_uneven};
 use super::miniature::{Miniature, Missed};
 use super::report::{Candidate, Report, reuse_bin};
 use super::rest::{Rest, SPARSER};
@@ -75,7 +75,7 @@ impl Learner {
             weights: Vec::new(),
             minis: (0..COUNT).map(|index| Miniature::new(*at(index), 0)).collect(),
             chosen: List::ALIKE.first,
-            evidence: Evidence::new(aim),
+            evidence: Evidence::new(aim, EPOCH),
             breaks: Breaks::default(),
             clock: 0,
             filling: Some((0, 0)),
@@ -249,12 +249,15 @@ impl Learner {
     /// An epoch is over.
     fn decide(&mut self) {
         let entries = self.capacity.min(self.most);
-        let half_life = (HALF_LIFE * entries as f64).max(4.0 * EPOCH as f64);
-        let fade = 0.5f64.powf(EPOCH as f64 / half_life);
+        let epoch = self.evidence.epoch() as f64;
+        let half_life = (HALF_LIFE * entries as f64).max(4.0 * epoch);
+        let fade = 0.5f64.powf(epoch / half_life);
         let uneven = self.evidence.uneven() >= UNEVEN;
         let hits = self.evidence.epoch_hits(self.chosen);
         self.evidence.weigh(fade);
-        if self.filling.is_none() && self.breaks.note(hits, self.chosen, self.chosen == CLOCK) {
+        // Where sizes differ, what renews everything is not what costs least.
+        let may_begin_anew = self.filling.is_none() && self.list == List::ALIKE;
+        if may_begin_anew && self.breaks.note(hits, self.chosen, self.chosen == CLOCK) {
             self.begin_anew();
         }
         self.reuse.iter_mut().for_each(|count| *count *= fade);
@@ -312,7 +315,8 @@ impl Learner {
             (0..keys).for_each(|_| mini.add_key());
         }
         self.sample.release();
-        self.evidence = Evidence::new(self.aim);
+        let epoch = if self.list == List::ALIKE { EPOCH } else { EPOCH_OF_SIZES };
+        self.evidence = Evidence::new(self.aim, epoch);
         self.rest.changed(self.capacity.min(self.most));
     }
 

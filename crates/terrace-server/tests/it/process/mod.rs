@@ -9,6 +9,7 @@ mod life;
 mod migrate;
 mod refusal;
 mod replay;
+mod stores;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -5,7 +5,7 @@ mod foyer;
 mod lmdb;
 mod log;
 mod redb;
-#[cfg(feature = "rocksdb")]
+#[cfg(terrace_rocksdb)]
 mod rocksdb;
 mod sled;
 mod sqlite;
@@ -26,7 +26,7 @@ pub(in crate::suite) const ALL: &[Peer] = &[
     Peer { name: "terrace-mapped", open: terrace::open_mapped, syncs: false, variant: true },
     Peer { name: "fjall", open: fjall::open, syncs: true, variant: false },
     Peer { name: "redb", open: redb::open, syncs: true, variant: false },
-    #[cfg(feature = "rocksdb")]
+    #[cfg(terrace_rocksdb)]
     Peer { name: "rocksdb", open: rocksdb::open, syncs: true, variant: false },
     Peer { name: "sled", open: sled::open, syncs: true, variant: false },
     Peer { name: "sqlite", open: sqlite::open, syncs: true, variant: false },

@@ -1,4 +1,4 @@
-//! RocksDB: a log-structured merge tree in C++. Built only with feature `rocksdb`, because building it takes
+//! RocksDB: a log-structured merge tree in C++. Built only with `--cfg terrace_rocksdb`, because building it takes
 //! longer than everything else together.
 
 use std::path::Path;

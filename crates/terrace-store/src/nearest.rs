@@ -1,7 +1,8 @@
-//! The nearest known word to one that nobody knows.
+//! The nearest known word to one that nobody knows, for errors that say what was probably meant. One place for it,
+//! since options of stores, of layers and of the server are misspelt alike.
 
 /// The word fewest edits away, if it is near enough to be meant.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let within = (word.chars().count() / 3).max(2);
     known
         .into_iter()
@@ -9,6 +10,11 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         .filter(|(distance, _)| *distance <= within)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// What an error adds about the nearest word: `; did you mean ...?`, or nothing.
+pub fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |word| format!("; did you mean `{word}`?"))
 }
 
 /// How many insertions, deletions, replacements and swaps of neighbours turn one word into the other.
