@@ -1,22 +1,22 @@
 //! `postgres:` a store in a PostgreSQL database.
 //!
 //! Every write is one call of a function in the database: it locks the keys, judges the conditions, draws versions from
-//! one sequence, and tells the change, in one transaction. Expiry is judged by the clock the store was opened with; what
-//! is over goes when a [`sweep`](Store::sweep) takes it. The tables and functions are made at the first call, in a
-//! schema of their own.
+//! one sequence, and tells the change, in one transaction. Expiry is judged by the clock the store was opened with;
+//! what is over goes when a [`sweep`](terrace_store::Store::sweep) takes it. The tables and functions are made at the
+//! first call, in a schema of their own.
 //!
 //! # What it promises
-//! Everything the contract asks, among all who use the same schema, on any number of machines. The ceiling is
-//! `always`: a commit that waits for the disk, which PostgreSQL shares among those who wait at the same time. With less
-//! a crash of the server loses at most the last 0.6 s. A write whose answer did not come is
+//! Everything the contract asks, among all who use the same schema, on any number of machines. The ceiling is `always`:
+//! a commit that waits for the disk, which PostgreSQL shares among those who wait at the same time. With less a crash
+//! of the server loses at most the last 0.6 s. A write whose answer did not come is
 //! [`Unknown`](terrace_store::ErrorKind::Unknown). Changes reach watchers through LISTEN and NOTIFY, as soon as the
 //! server has sent them; a watcher whose connection broke is told that it
 //! [`Lagged`](terrace_store::capability::Change::Lagged), as it is of a key of more than 5,000 bytes. Leases are judged
 //! by the server's clock, one's own by the clock of the store; their tokens only grow.
 //!
 //! # Cost
-//! One round trip a call. [`Store::reserve`] waits for the writes that are under way, since one of them may have a
-//! version already and not yet be there to be read.
+//! One round trip a call. [`reserve`](terrace_store::Store::reserve) waits for the writes that are under way, since one
+//! of them may have a version already and not yet be there to be read.
 
 mod capability;
 mod config;

@@ -1,18 +1,19 @@
 //! `redis:` a store in a Redis server, or in what speaks as one: Valkey, Dragonfly.
 //!
 //! Every write is one script, so that its condition, its version and its counters are judged in the server at one
-//! instant, whichever process it comes from; versions come from one sequence in the server. A read is two commands
-//! in one round trip: the record, and what clears left. Expiry and the retention of floors are judged by the clock the
+//! instant, whichever process it comes from; versions come from one sequence in the server. A read is two commands in
+//! one round trip: the record, and what clears left. Expiry and the retention of floors are judged by the clock the
 //! store was opened with, not by the server's: its entries have no TTL of Redis's own, and go when a
-//! [`sweep`](Store::sweep) takes them. So a server that is to hold nothing else may run with `maxmemory-policy
-//! noeviction`; where it evicts, entries are lost as a cache loses them, and counts are then too high by as many.
+//! [`sweep`](terrace_store::Store::sweep) takes them. So a server that is to hold nothing else may run with
+//! `maxmemory-policy noeviction`; where it evicts, entries are lost as a cache loses them, and counts are then too high
+//! by as many.
 //!
 //! # What it promises
-//! Everything the contract asks, among all who use the same prefix, as long as the server does not lose
-//! acknowledged writes: by a crash beyond its `appendfsync`, or by a failover to a replica that lags. What an
-//! acknowledgement must mean is [`RedisConfig::durability`]; the ceiling is `always`. A write whose answer did not
-//! come is [`Unknown`](terrace_store::ErrorKind::Unknown). A change reaches watchers when the server has sent it,
-//! which may be a little after the write was acknowledged elsewhere; a watcher whose connection broke is told that it
+//! Everything the contract asks, among all who use the same prefix, as long as the server does not lose acknowledged
+//! writes: by a crash beyond its `appendfsync`, or by a failover to a replica that lags. What an acknowledgement must
+//! mean is [`RedisConfig::durability`]; the ceiling is `always`. A write whose answer did not come is
+//! [`Unknown`](terrace_store::ErrorKind::Unknown). A change reaches watchers when the server has sent it, which may be
+//! a little after the write was acknowledged elsewhere; a watcher whose connection broke is told that it
 //! [`Lagged`](terrace_store::capability::Change::Lagged).
 //!
 //! In a cluster all of a prefix lies in one slot; different prefixes may lie on different servers.
