@@ -47,7 +47,7 @@ impl Switch {
     ///
     /// # Errors
     /// `Config` if one of them assigns no versions: the one could not be copied, the other could not take over. And those
-    /// of [`copy`](crate::copy::copy) for a target that holds something else.
+    /// of [`crate::copy::copy`] for a target that holds something else.
     pub async fn open(from: Arc<dyn Store>, to: Arc<dyn Store>, config: CopyConfig) -> Result<Self> {
         for store in [&from, &to] {
             if store.capabilities().versions != Versions::Assigned {
@@ -72,7 +72,7 @@ impl Switch {
     /// be run again; so may one that was interrupted.
     ///
     /// # Errors
-    /// As [`copy`](crate::copy::copy).
+    /// As [`crate::copy::copy`].
     ///
     /// # Cancellation
     /// Dropping the future leaves it as it is: writing to both, or turned.
