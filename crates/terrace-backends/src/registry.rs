@@ -54,6 +54,10 @@ const SCHEMES: &[(&str, Open)] = &[
     ("etcd", etcd),
     #[cfg(feature = "etcd")]
     ("etcds", etcd),
+    #[cfg(feature = "http")]
+    ("http", http),
+    #[cfg(feature = "http")]
+    ("https", http),
     #[cfg(feature = "mysql")]
     ("mysql", mysql),
     #[cfg(feature = "mysql")]
@@ -77,6 +81,11 @@ const SCHEMES: &[(&str, Open)] = &[
 #[cfg(feature = "etcd")]
 fn etcd(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(crate::etcd::EtcdStore::open(crate::etcd::EtcdConfig::from_url(url)?, clock, spawn)?))
+}
+
+#[cfg(feature = "http")]
+fn http(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+    Ok(Arc::new(crate::http::HttpStore::open(crate::http::HttpConfig::from_url(url)?, clock, spawn)?))
 }
 
 #[cfg(feature = "mysql")]
