@@ -49,8 +49,12 @@ impl Server {
         let spawn = Arc::new(TokioSpawn::current()?);
         let log = DiskStore::open(DiskConfig::new(folder), Arc::new(clock), spawn.clone())?;
         let real: Arc<dyn Clock> = Arc::new(TokioClock::current()?);
-        // What is over goes when the trial says so.
-        let options = Options { maintenance: Duration::from_secs(1 << 30), ..Options::default() };
+        // What is over goes when the trial says so; nobody waits for the task that would see to it.
+        let options = Options {
+            maintenance: Duration::from_secs(1 << 30),
+            close_grace: Duration::ZERO,
+            ..Options::default()
+        };
         let base = Foundation::new(real, options);
         let lower = Lower::new(Tier::Cold, Arc::new(log), WriteMode::Through);
         let tiers = Tiers::open(base, None, vec![lower], spawn).await?;

@@ -63,7 +63,9 @@ async fn a_store_in_a_real_server_keeps_the_contract() {
     basics::compression_never_shows(&subject).await;
     basics::deferred_writes_show_at_once_and_commit(&subject).await;
     basics::a_closed_store_refuses_everything(&subject).await;
-    conditions::all(&subject).await;
+    conditions::update_reads_changes_and_writes(&subject).await;
+    conditions::versions_grow_with_each_write(&subject).await;
+    conditions::a_reserved_version_loses_to_what_happened_since(&subject).await;
     limits::all(&subject).await;
     iterate::a_listing_has_what_it_covers(&subject).await;
     iterate::namespaces_are_listed_apart(&subject).await;
