@@ -101,10 +101,8 @@ async fn a_server_that_hangs_leaves_a_write_unknown_and_a_read_late() {
     let (_outer, folder) = folder();
     let server = Server::on(&folder, &[]);
     let store = open(HttpConfig { timeout: Duration::from_secs(1), ..config_of(server.http.port()) });
-    remote::bears_a_hanging_server(&store, |hang| {
-        server.signal(if hang { Signal::STOP } else { Signal::CONT })
-    })
-    .await;
+    let pause = |hang: bool| server.signal(if hang { Signal::STOP } else { Signal::CONT });
+    remote::bears_a_hanging_server(&store, pause).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
