@@ -10,6 +10,14 @@ mod examples;
 mod freshness;
 mod house;
 mod mixed;
+#[cfg(feature = "object_store")]
+mod object_store;
+#[cfg(feature = "object_store")]
+#[path = "../../../terrace-backends/tests/it/process.rs"]
+mod process;
+#[cfg(feature = "object_store")]
+#[path = "../../../terrace-backends/tests/it/object_store/server.rs"]
+mod s3_server;
 #[cfg(all(feature = "memory", feature = "fs", feature = "yaml"))]
 mod stack;
 mod typed;
