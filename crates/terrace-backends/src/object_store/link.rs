@@ -248,7 +248,8 @@ impl Link {
     ) -> Result<Listing> {
         let mut listing = {
             let _here = self.runtime.enter();
-            let stream = self.objects.list_with_offset(Some(folder), behind);
+            // It is asked again after its end.
+            let stream = self.objects.list_with_offset(Some(folder), behind).fuse().boxed();
             Listing { operation, stream, sorted: VecDeque::new(), last: None, shared: self.is_shared() }
         };
         // A file system lists in no order.

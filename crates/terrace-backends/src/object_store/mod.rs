@@ -232,6 +232,7 @@ impl Remote for Objects {
 
     async fn amount(&self, namespace: &Namespace) -> Result<(u64, u64)> {
         let _ = namespace;
+        self.0.life.check_open("bytes")?;
         Err(Error::new(ErrorKind::NotSupported, "bytes")
             .with("store", NAME)
             .because("a listing tells the length of objects, not that of the values in them"))
