@@ -14,9 +14,11 @@ mod mixed;
 mod object_store;
 #[cfg(feature = "object_store")]
 #[path = "../../../terrace-backends/tests/it/process.rs"]
+#[allow(dead_code, reason = "what the tests of the stores need besides")]
 mod process;
 #[cfg(feature = "object_store")]
 #[path = "../../../terrace-backends/tests/it/object_store/server.rs"]
+#[allow(dead_code, reason = "what the tests of the stores need besides")]
 mod s3_server;
 #[cfg(all(feature = "memory", feature = "fs", feature = "yaml"))]
 mod stack;

@@ -87,9 +87,11 @@ impl Server {
 
     /// Asks as somebody whom nobody checks.
     pub(super) fn ask(&self, method: &str, path: &str) -> String {
-        let any = "AWS4-HMAC-SHA256 Credential=any/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+        let any = "AWS4-HMAC-SHA256 Credential=any/20260101/us-east-1/s3/aws4_request";
+        // moto deletes for nobody unknown, and makes buckets for nobody known whose request is older.
+        let who = if method == "PUT" { String::new() } else { format!("Authorization: {any}\r\n") };
         let request =
-            format!("{method} /{path} HTTP/1.0\r\nAuthorization: {any}\r\nContent-Length: 0\r\n\r\n");
+            format!("{method} /{path} HTTP/1.0\r\nHost: 127.0.0.1\r\n{who}Content-Length: 0\r\n\r\n");
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = Vec::new();
