@@ -223,7 +223,8 @@ impl Link {
     /// Removes many such objects.
     pub(super) async fn remove_many(&self, operation: &'static str, paths: Vec<Path>) -> Result<()> {
         for some in paths.chunks(1000) {
-            let paths = futures_util::stream::iter(some.to_vec().into_iter().map(Ok)).boxed();
+            let owned = some.to_vec();
+            let paths = futures_util::stream::iter(owned).map(Ok).boxed();
             let call = async {
                 let mut removed = self.objects.delete_stream(paths);
                 while let Some(removed) = removed.next().await {
