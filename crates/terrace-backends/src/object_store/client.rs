@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
 use object_store::client::{HttpClient, HttpConnector};
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use terrace_store::{Error, ErrorKind, Result};
 
 use super::NAME;
-use super::config::Bucket;
+use super::config::{Bucket, ObjectStoreConfig, Place, refused};
+use crate::url::Url;
 
 /// A bucket, and the connections to it.
 pub(super) struct S3 {
@@ -59,6 +63,29 @@ impl S3 {
 /// `Config` for a bucket that makes no sense.
 pub fn client(bucket: &Bucket, timeout: Duration) -> Result<Arc<dyn ObjectStore>> {
     Ok(Arc::new(S3::with(bucket, timeout, 2)?.client))
+}
+
+/// What a URL of a store names, as the crate `object_store` offers it itself, and the folder in it: for what is to lie there
+/// as it is, such as backups. `s3:` and `object+file:`, with the options of the stores.
+///
+/// # Errors
+/// `Config` for another scheme, a wrong option, or a folder that cannot be made.
+pub fn objects(url: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
+    let url = Url::parse(url)?;
+    if !["s3", "object+file"].contains(&url.scheme()) {
+        return Err(refused("objects that stay are named by `s3:` or `object+file:`"));
+    }
+    let config = ObjectStoreConfig::from_url(url)?;
+    config.check()?;
+    let objects: Arc<dyn ObjectStore> = match &config.place {
+        Place::S3(bucket) => client(bucket, config.timeout)?,
+        Place::File(path) => {
+            std::fs::create_dir_all(path).map_err(wrong)?;
+            Arc::new(LocalFileSystem::new_with_prefix(path).map_err(wrong)?.with_fsync(true))
+        }
+        Place::Memory => Arc::new(InMemory::new()),
+    };
+    Ok((objects, Path::from(config.prefix)))
 }
 
 fn wrong(source: impl std::error::Error + Send + Sync + 'static) -> Error {

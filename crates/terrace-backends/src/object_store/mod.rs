@@ -53,7 +53,7 @@ use terrace_store::{
 };
 use tokio::sync::OnceCell;
 
-pub use client::client;
+pub use client::{client, objects};
 pub use config::{Bucket, ObjectStoreConfig, Place};
 use head::{Head, Heads};
 use header::{HEADER, Header};
