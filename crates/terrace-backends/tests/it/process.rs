@@ -12,8 +12,8 @@ impl Process {
         Self(None)
     }
 
-    #[cfg(any(feature = "etcd", feature = "mysql"))]
     /// Whether a program is installed; if not, it is said that what needs it is skipped.
+    #[cfg(any(feature = "etcd", feature = "mysql"))]
     pub(super) fn is_installed(program: &str) -> bool {
         let there = Command::new(program)
             .arg("--version")
