@@ -213,7 +213,7 @@ impl File for Reading {
 mod tests {
     use object_store::memory::InMemory;
     use terrace_disk::io::OsIo;
-    use terrace_disk::{Config, Disk, Durability, Put, restore};
+    use terrace_disk::{Compress, Config, Disk, Durability, Put, restore};
 
     use super::*;
 
@@ -256,7 +256,7 @@ mod tests {
         let value = |n: u32| vec![n as u8; (n as usize * 37) % 5_000];
         let log = open("log");
         for n in 0..2_000_u32 {
-            let put = Put { value: &value(n), ..Put::default() };
+            let put = Put { value: &value(n), compress: Compress::Never, ..Put::default() };
             let _ = log.put(&n.to_be_bytes(), &put, 1).unwrap();
         }
         let (mut last, mut all) = (0, 0);
