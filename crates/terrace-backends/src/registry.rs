@@ -62,6 +62,12 @@ const SCHEMES: &[(&str, Open)] = &[
     ("mysql", mysql),
     #[cfg(feature = "mysql")]
     ("mariadb", mysql),
+    #[cfg(feature = "object_store")]
+    ("s3", object_store),
+    #[cfg(feature = "object_store")]
+    ("object+file", object_store),
+    #[cfg(feature = "object_store")]
+    ("object+memory", object_store),
     #[cfg(feature = "postgres")]
     ("postgres", postgres),
     #[cfg(feature = "postgres")]
@@ -91,6 +97,13 @@ fn http(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dy
 #[cfg(feature = "mysql")]
 fn mysql(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(crate::mysql::MysqlStore::open(crate::mysql::MysqlConfig::from_url(url)?, clock, spawn)?))
+}
+
+/// One store, whose scheme says where its objects lie.
+#[cfg(feature = "object_store")]
+fn object_store(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+    let config = crate::object_store::ObjectStoreConfig::from_url(url)?;
+    Ok(Arc::new(crate::object_store::ObjectStore::open(config, clock, spawn)?))
 }
 
 #[cfg(feature = "postgres")]
