@@ -62,7 +62,9 @@ impl Bits {
     #[inline]
     fn of(spread: u64) -> Self {
         let mask = |from: u32| {
-            1_u64 << (spread >> from & 63) | 1 << (spread >> (from + 6) & 63) | 1 << (spread >> (from + 12) & 63)
+            1_u64 << (spread >> from & 63)
+                | 1 << (spread >> (from + 6) & 63)
+                | 1 << (spread >> (from + 12) & 63)
         };
         let words = [(spread >> 62) as usize, 4 + (spread >> 60 & 3) as usize];
         Self { words, masks: [mask(24), mask(42)] }
@@ -249,7 +251,9 @@ mod tests {
         let wrong = (0..asked).filter(|_| {
             let (block, bits) = place(draw());
             (0..2).all(|at| {
-                words.get(&(block, bits.words[at])).is_some_and(|word| word & bits.masks[at] == bits.masks[at])
+                words
+                    .get(&(block, bits.words[at]))
+                    .is_some_and(|word| word & bits.masks[at] == bits.masks[at])
             })
         });
         let rate = wrong.count() as f64 / f64::from(asked);
