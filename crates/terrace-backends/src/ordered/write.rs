@@ -76,7 +76,7 @@ impl Prior {
     ) -> Result<Vec<Self>> {
         let mut priors = Vec::with_capacity(rows.len());
         folder.engine.before(operation, rows, |at, found| {
-            priors.push(Self::found(folder, keys[at], &rows[at], found))
+            priors.push(Self::found(folder, keys[at], &rows[at], found));
         });
         priors.into_iter().collect()
     }

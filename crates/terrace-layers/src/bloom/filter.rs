@@ -238,7 +238,7 @@ mod tests {
         let mut words = std::collections::HashMap::new();
         let place = |hash: u64| {
             let bits = Bits::of(hash.wrapping_mul(SPREAD));
-            ((u128::from(hash) * blocks >> 64) as u64, bits)
+            (((u128::from(hash) * blocks) >> 64) as u64, bits)
         };
         let draw = || 0x2a5a_u64 << 48 | rng.next_u64() >> 18;
         for _ in 0..256 * 48 {

@@ -74,12 +74,11 @@ struct Items<T> {
 /// A filter's name, and how it is measured.
 type Subject<T> = (&'static str, fn(&Items<T>) -> Result<Vec<f64>, Failure>);
 
+/// A filter's name, and how so many threads are measured on it.
+type Crowd = (&'static str, fn(usize, &Items<u64>) -> Cost);
+
 /// Fills a filter and asks it: the costs of an insertion, of a key that is there and of one that is not, mistakes, bits.
-fn alone<T, S: Set<T>>(items: &Items<T>) -> Result<Vec<f64>, Failure>
-where
-    T: Sync,
-    S: Send + Sync,
-{
+fn alone<T: Sync, S: Set<T> + Send + Sync>(items: &Items<T>) -> Result<Vec<f64>, Failure> {
     let count = items.present.len();
     let filter = RwLock::new(S::of(count));
     let mut figures = Vec::new();
@@ -144,7 +143,7 @@ fn cases<T>(
 
 /// Two threads that insert and ask in turn, against one that does: wall time of an operation.
 fn together(plan: &Plan, report: &mut Report, items: &Items<u64>) -> Result<(), Failure> {
-    let subjects: [(&'static str, fn(usize, &Items<u64>) -> Cost); 3] = [
+    let subjects: [Crowd; 3] = [
         ("terrace", mixed::<Filter>),
         ("sbbf, locked", mixed::<RwLock<sbbf_rs_safe::Filter>>),
         ("fastbloom, atomic", mixed::<AtomicBloomFilter>),
