@@ -82,6 +82,10 @@ const SCHEMES: &[(&str, Open)] = &[
     ("valkeys", redis),
     #[cfg(feature = "redis")]
     ("redis+unix", redis),
+    #[cfg(feature = "redis")]
+    ("redis+cluster", redis_cluster),
+    #[cfg(feature = "redis")]
+    ("rediss+cluster", redis_cluster),
 ];
 
 #[cfg(feature = "etcd")]
@@ -116,6 +120,12 @@ fn postgres(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Ar
 #[cfg(feature = "redis")]
 fn redis(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(crate::redis::RedisStore::open(crate::redis::RedisConfig::from_url(url)?, clock, spawn)?))
+}
+
+#[cfg(feature = "redis")]
+fn redis_cluster(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+    let config = crate::redis::RedisClusterConfig::from_url(url)?;
+    Ok(Arc::new(crate::redis::RedisClusterStore::open(config, clock, spawn)?))
 }
 
 /// Opens the store that a URL names, of those that this build has. May block while it reads what is there.
