@@ -28,6 +28,8 @@ mod inbox;
 pub mod memory;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+#[cfg(feature = "object_store")]
+pub mod object_store;
 #[cfg(any(feature = "disk", feature = "ordered", feature = "memory"))]
 mod optimistic;
 #[cfg(feature = "ordered")]

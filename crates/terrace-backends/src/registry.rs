@@ -62,6 +62,12 @@ const SCHEMES: &[(&str, Open)] = &[
     ("mysql", mysql),
     #[cfg(feature = "mysql")]
     ("mariadb", mysql),
+    #[cfg(feature = "object_store")]
+    ("s3", object_store),
+    #[cfg(feature = "object_store")]
+    ("object+file", object_store),
+    #[cfg(feature = "object_store")]
+    ("object+memory", object_store),
     #[cfg(feature = "postgres")]
     ("postgres", postgres),
     #[cfg(feature = "postgres")]
@@ -76,6 +82,10 @@ const SCHEMES: &[(&str, Open)] = &[
     ("valkeys", redis),
     #[cfg(feature = "redis")]
     ("redis+unix", redis),
+    #[cfg(feature = "redis")]
+    ("redis+cluster", redis_cluster),
+    #[cfg(feature = "redis")]
+    ("rediss+cluster", redis_cluster),
 ];
 
 #[cfg(feature = "etcd")]
@@ -93,6 +103,13 @@ fn mysql(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<d
     Ok(Arc::new(crate::mysql::MysqlStore::open(crate::mysql::MysqlConfig::from_url(url)?, clock, spawn)?))
 }
 
+/// One store, whose scheme says where its objects lie.
+#[cfg(feature = "object_store")]
+fn object_store(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+    let config = crate::object_store::ObjectStoreConfig::from_url(url)?;
+    Ok(Arc::new(crate::object_store::ObjectStore::open(config, clock, spawn)?))
+}
+
 #[cfg(feature = "postgres")]
 fn postgres(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
     let config = crate::postgres::PostgresConfig::from_url(url)?;
@@ -103,6 +120,12 @@ fn postgres(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Ar
 #[cfg(feature = "redis")]
 fn redis(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(crate::redis::RedisStore::open(crate::redis::RedisConfig::from_url(url)?, clock, spawn)?))
+}
+
+#[cfg(feature = "redis")]
+fn redis_cluster(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+    let config = crate::redis::RedisClusterConfig::from_url(url)?;
+    Ok(Arc::new(crate::redis::RedisClusterStore::open(config, clock, spawn)?))
 }
 
 /// Opens the store that a URL names, of those that this build has. May block while it reads what is there.

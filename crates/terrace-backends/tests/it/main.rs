@@ -20,13 +20,15 @@ mod memory;
 mod migrate;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(feature = "object_store")]
+mod object_store;
 #[cfg(any(feature = "fjall", feature = "redb", feature = "sled", feature = "sqlite"))]
 mod ordered;
 #[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(any(feature = "etcd", feature = "mysql"))]
+#[cfg(any(feature = "etcd", feature = "mysql", feature = "object_store"))]
 mod process;
-#[cfg(any(feature = "etcd", feature = "mysql"))]
+#[cfg(any(feature = "etcd", feature = "mysql", feature = "object_store"))]
 mod proxy;
 #[cfg(feature = "redb")]
 mod redb;
@@ -34,7 +36,7 @@ mod redb;
 mod redis;
 #[cfg(all(feature = "fjall", feature = "memory"))]
 mod registry;
-#[cfg(any(feature = "etcd", feature = "mysql"))]
+#[cfg(any(feature = "etcd", feature = "mysql", feature = "object_store"))]
 mod remote;
 #[cfg(feature = "sqlite")]
 mod sqlite;
