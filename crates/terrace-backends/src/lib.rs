@@ -8,10 +8,14 @@ pub mod etcd;
 pub mod fjall;
 #[cfg(feature = "fs")]
 pub mod fs;
-#[cfg(any(feature = "memory", feature = "ordered", feature = "remote"))]
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(any(feature = "disk", feature = "memory", feature = "ordered", feature = "remote"))]
 #[cfg_attr(
     not(any(
+        feature = "disk",
         feature = "etcd",
+        feature = "http",
         feature = "memory",
         feature = "ordered",
         feature = "postgres",
@@ -30,6 +34,8 @@ pub mod object_store;
 mod optimistic;
 #[cfg(feature = "ordered")]
 pub mod ordered;
+#[cfg(feature = "fs")]
+mod paths;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(any(feature = "disk", feature = "ordered"))]
@@ -44,7 +50,7 @@ pub mod registry;
 #[cfg(feature = "remote")]
 #[cfg_attr(
     not(any(feature = "etcd", feature = "postgres", feature = "redis")),
-    allow(dead_code, unused_imports, reason = "not every client listens")
+    allow(dead_code, unused_imports, reason = "not every client needs all of it")
 )]
 pub mod remote;
 #[cfg(feature = "sled")]
@@ -54,5 +60,7 @@ mod spaces;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod url;
-#[cfg(any(feature = "ordered", feature = "memory"))]
+#[cfg(any(feature = "disk", feature = "ordered", feature = "memory"))]
 mod watchers;
+#[cfg(any(feature = "fs", feature = "ordered", feature = "remote"))]
+pub mod wire;

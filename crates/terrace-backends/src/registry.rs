@@ -54,6 +54,10 @@ const SCHEMES: &[(&str, Open)] = &[
     ("etcd", etcd),
     #[cfg(feature = "etcd")]
     ("etcds", etcd),
+    #[cfg(feature = "http")]
+    ("http", http),
+    #[cfg(feature = "http")]
+    ("https", http),
     #[cfg(feature = "mysql")]
     ("mysql", mysql),
     #[cfg(feature = "mysql")]
@@ -78,11 +82,20 @@ const SCHEMES: &[(&str, Open)] = &[
     ("valkeys", redis),
     #[cfg(feature = "redis")]
     ("redis+unix", redis),
+    #[cfg(feature = "redis")]
+    ("redis+cluster", redis_cluster),
+    #[cfg(feature = "redis")]
+    ("rediss+cluster", redis_cluster),
 ];
 
 #[cfg(feature = "etcd")]
 fn etcd(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(crate::etcd::EtcdStore::open(crate::etcd::EtcdConfig::from_url(url)?, clock, spawn)?))
+}
+
+#[cfg(feature = "http")]
+fn http(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+    Ok(Arc::new(crate::http::HttpStore::open(crate::http::HttpConfig::from_url(url)?, clock, spawn)?))
 }
 
 #[cfg(feature = "mysql")]
@@ -107,6 +120,12 @@ fn postgres(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Ar
 #[cfg(feature = "redis")]
 fn redis(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(crate::redis::RedisStore::open(crate::redis::RedisConfig::from_url(url)?, clock, spawn)?))
+}
+
+#[cfg(feature = "redis")]
+fn redis_cluster(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+    let config = crate::redis::RedisClusterConfig::from_url(url)?;
+    Ok(Arc::new(crate::redis::RedisClusterStore::open(config, clock, spawn)?))
 }
 
 /// Opens the store that a URL names, of those that this build has. May block while it reads what is there.

@@ -4,7 +4,7 @@
 //! that (single writes, batches, optimistic transactions, the questions about capabilities) are here, once. What a
 //! server can tell, lease or publish the client answers for itself.
 
-#[cfg(any(feature = "etcd", feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "mysql", feature = "postgres", feature = "redis"))]
 mod held;
 mod in_runtime;
 mod leaving;
@@ -25,9 +25,9 @@ use terrace_store::{
     Namespace, PutOptions, Result, Store, Swept, Version, Versions, Written,
 };
 
-#[cfg(any(feature = "etcd", feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "mysql", feature = "postgres", feature = "redis"))]
 pub(crate) use held::Held;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
 pub(crate) use held::holder;
 pub(crate) use in_runtime::{InRuntime, runtime};
 pub(crate) use life::Life;

@@ -10,6 +10,10 @@ mod fjall;
 mod fjall_damage;
 #[cfg(feature = "fs")]
 mod fs;
+#[cfg(feature = "fs")]
+mod fs_paths;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "memory")]
 mod memory;
 #[cfg(all(feature = "disk", feature = "fjall"))]

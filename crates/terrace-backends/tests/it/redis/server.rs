@@ -42,6 +42,10 @@ impl Server {
         self.url.clone()
     }
 
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(super) fn start_again(&mut self) {
         let mut command = Command::new("redis-server");
         command.arg("--port").arg(self.port.to_string()).args(["--bind", "127.0.0.1", "--save", ""]);
