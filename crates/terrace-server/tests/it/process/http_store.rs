@@ -100,7 +100,7 @@ async fn acknowledged_writes_outlive_a_kill_and_calls_and_watches_find_the_serve
 async fn a_server_that_hangs_leaves_a_write_unknown_and_a_read_late() {
     let (_outer, folder) = folder();
     let server = Server::on(&folder, &[]);
-    let store = open(HttpConfig { timeout: Duration::from_secs(1), ..config_of(server.http.port()) });
+    let store = open(HttpConfig { timeout: Duration::from_secs(4), ..config_of(server.http.port()) });
     let pause = |hang: bool| server.signal(if hang { Signal::STOP } else { Signal::CONT });
     remote::bears_a_hanging_server(&store, pause).await;
 }
