@@ -13,6 +13,7 @@ pub mod fs;
     not(any(
         feature = "etcd",
         feature = "memory",
+        feature = "nats",
         feature = "ordered",
         feature = "postgres",
         feature = "redis"
@@ -24,6 +25,8 @@ mod inbox;
 pub mod memory;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(any(feature = "disk", feature = "ordered", feature = "memory"))]
 mod optimistic;
 #[cfg(feature = "ordered")]
@@ -41,7 +44,7 @@ pub mod redis;
 pub mod registry;
 #[cfg(feature = "remote")]
 #[cfg_attr(
-    not(any(feature = "etcd", feature = "postgres", feature = "redis")),
+    not(any(feature = "etcd", feature = "nats", feature = "postgres", feature = "redis")),
     allow(dead_code, unused_imports, reason = "not every client listens")
 )]
 pub mod remote;

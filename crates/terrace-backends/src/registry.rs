@@ -58,6 +58,10 @@ const SCHEMES: &[(&str, Open)] = &[
     ("mysql", mysql),
     #[cfg(feature = "mysql")]
     ("mariadb", mysql),
+    #[cfg(feature = "nats")]
+    ("nats", nats),
+    #[cfg(feature = "nats")]
+    ("natss", nats),
     #[cfg(feature = "postgres")]
     ("postgres", postgres),
     #[cfg(feature = "postgres")]
@@ -82,6 +86,11 @@ fn etcd(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dy
 #[cfg(feature = "mysql")]
 fn mysql(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(crate::mysql::MysqlStore::open(crate::mysql::MysqlConfig::from_url(url)?, clock, spawn)?))
+}
+
+#[cfg(feature = "nats")]
+fn nats(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+    Ok(Arc::new(crate::nats::NatsStore::open(crate::nats::NatsConfig::from_url(url)?, clock, spawn)?))
 }
 
 #[cfg(feature = "postgres")]

@@ -16,13 +16,15 @@ mod memory;
 mod migrate;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(feature = "nats")]
+mod nats;
 #[cfg(any(feature = "fjall", feature = "redb", feature = "sled", feature = "sqlite"))]
 mod ordered;
 #[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(any(feature = "etcd", feature = "mysql"))]
+#[cfg(any(feature = "etcd", feature = "mysql", feature = "nats"))]
 mod process;
-#[cfg(any(feature = "etcd", feature = "mysql"))]
+#[cfg(any(feature = "etcd", feature = "mysql", feature = "nats"))]
 mod proxy;
 #[cfg(feature = "redb")]
 mod redb;
@@ -30,7 +32,13 @@ mod redb;
 mod redis;
 #[cfg(all(feature = "fjall", feature = "memory"))]
 mod registry;
-#[cfg(any(feature = "etcd", feature = "mysql"))]
+#[cfg(any(feature = "etcd", feature = "mysql", feature = "nats", feature = "postgres", feature = "redis"))]
+#[cfg_attr(
+    not(any(feature = "etcd", feature = "mysql", feature = "nats")),
+    allow(dead_code, reason = "not every store is put through all of it")
+)]
 mod remote;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "etcd", feature = "mysql", feature = "nats", feature = "postgres", feature = "redis"))]
+mod tls;

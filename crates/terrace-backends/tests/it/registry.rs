@@ -29,6 +29,8 @@ fn embedded() -> impl Iterator<Item = &'static str> {
         "etcds",
         "mariadb",
         "mysql",
+        "nats",
+        "natss",
         "postgres",
         "postgresql",
         "redis",
