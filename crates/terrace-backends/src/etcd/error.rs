@@ -4,6 +4,7 @@ use etcd_client::Error as Etcd;
 use terrace_store::{Error, ErrorKind};
 
 use super::NAME;
+use crate::remote::about_trust;
 
 /// What an error of the client means. Of a write that was sent, only an answer tells that it was not applied.
 pub(super) fn translate(operation: &'static str, writes: bool, source: Etcd) -> Error {
@@ -40,6 +41,9 @@ fn was_never_sent(source: &Etcd) -> bool {
 }
 
 fn classify(source: &Etcd) -> (ErrorKind, &'static str) {
+    if let Some(trust) = about_trust(source) {
+        return trust;
+    }
     match source {
         Etcd::InvalidArgs(_) | Etcd::InvalidUri(_) => (ErrorKind::Config, ""),
         Etcd::GRpcStatus(status) => by_status(status.code() as i32, status.message()),

@@ -10,14 +10,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
-use redis::{Client, Cmd, FromRedisValue, Pipeline, ServerErrorKind, Value, from_redis_value};
+use redis::{
+    Client, Cmd, FromRedisValue, Pipeline, ServerErrorKind, TlsCertificates, Value, from_redis_value,
+};
 use terrace_store::{Error, ErrorKind, Result};
 use tokio::runtime::Handle;
 
 use super::NAME;
 use super::config::RedisConfig;
 use super::error::{late, translate};
-use crate::remote::{InRuntime, runtime};
+use crate::remote::{InRuntime, certificates, runtime};
 use crate::url::without_password;
 
 pub(super) struct Link {
@@ -48,7 +50,14 @@ impl Link {
     /// Prepares the connections. Nothing is sent yet.
     pub(super) fn open(config: &RedisConfig) -> Result<Self> {
         let runtime = runtime(NAME)?;
-        let client = Client::open(config.url.as_str()).map_err(|source| {
+        let client = match &config.tls_ca {
+            None => Client::open(config.url.as_str()),
+            Some(path) => {
+                let root_cert = Some(certificates(NAME, path)?);
+                Client::build_with_tls(config.url.as_str(), TlsCertificates { client_tls: None, root_cert })
+            }
+        };
+        let client = client.map_err(|source| {
             let error = Error::new(ErrorKind::Config, "open").with("store", NAME);
             error
                 .because(format!("`{}` is no URL of a server", without_password(&config.url)))
