@@ -64,6 +64,12 @@ impl<K, V> Cell<K, V> {
         self.flags.load(Ordering::Relaxed) & flag != 0
     }
 
+    /// Whether nothing was asked for its entry: no end, no pin, no priority.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.is(flag::PINNED | flag::TIMED | flag::LOW | flag::HIGH)
+    }
+
     /// Under the shard's lock, or by whoever unlinked the cell.
     #[inline]
     pub(crate) fn set(&self, flag: u8, on: bool) {

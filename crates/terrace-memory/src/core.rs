@@ -46,6 +46,8 @@ pub(crate) struct Core<K, V> {
     old_index: atomic::AtomicBool,
     /// Enough has come into limbo, and nobody has tried to free it since.
     due: atomic::AtomicBool,
+    /// Cells to be given up before limbo is gone through again.
+    rest: atomic::AtomicU32,
     /// The weight of all that was ever unlinked, and of all of that which was freed.
     unlinked: atomic::AtomicU64,
     released: atomic::AtomicU64,
@@ -69,6 +71,7 @@ impl<K, V> Core<K, V> {
             retired: Mutex::new(Retired::default()),
             old_index: atomic::AtomicBool::new(false),
             due: atomic::AtomicBool::new(false),
+            rest: atomic::AtomicU32::new(0),
             unlinked: atomic::AtomicU64::new(0),
             released: atomic::AtomicU64::new(0),
             batch: limits.batch,

@@ -25,17 +25,25 @@ impl Names {
     }
 
     /// Gives each of two cells the other's slot.
+    #[inline]
     pub(crate) fn exchange(&mut self, one: u32, other: u32) {
-        while self.slots.len() <= one.max(other) as usize {
-            let next = self.slots.len() as u32;
+        if self.slots.len() <= one.max(other) as usize {
+            self.reach(one.max(other));
+        }
+        self.slots.swap(one as usize, other as usize);
+        self.cells[self.slots[one as usize] as usize] = one;
+        self.cells[self.slots[other as usize] as usize] = other;
+    }
+
+    /// Writes down names that were their own until now, up to this one.
+    #[cold]
+    fn reach(&mut self, last: u32) {
+        for next in self.slots.len() as u32..=last {
             for names in [&mut self.slots, &mut self.cells] {
                 make_room(names);
                 names.push(next);
             }
         }
-        self.slots.swap(one as usize, other as usize);
-        self.cells[self.slots[one as usize] as usize] = one;
-        self.cells[self.slots[other as usize] as usize] = other;
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {

@@ -191,14 +191,28 @@ where
     /// As so many calls where the entries are in the processor's caches. Where they are not, their lines are asked for
     /// ahead, those of sixteen keys at once, so that one is waited for while others are on their way.
     #[inline]
-    pub fn get_many_with<Q>(&self, keys: &[&Q], now: u64, mut read: impl FnMut(usize, Option<&V>))
+    pub fn get_many_with<Q>(&self, keys: &[&Q], now: u64, read: impl FnMut(usize, Option<&V>))
     where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.get_many_at(keys, move || now, read);
+    }
+
+    /// The same for a caller to whom the time costs something: `now` is asked only for entries that may expire.
+    #[inline]
+    pub fn get_many_at<Q>(
+        &self,
+        keys: &[&Q],
+        now: impl Fn() -> u64 + Copy,
+        mut read: impl FnMut(usize, Option<&V>),
+    ) where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         if !self.is_far() {
             for (place, key) in keys.iter().enumerate() {
-                if self.get_with(*key, now, |value| read(place, Some(value))).is_none() {
+                if self.get_at(*key, now, |value| read(place, Some(value))).is_none() {
                     read(place, None);
                 }
             }
@@ -216,9 +230,7 @@ where
                 self.shard_of(*hash).1.core.prefetch_entry(pin.token(), index_hash(*hash));
             }
             for (hash, key) in hashes.iter().zip(keys) {
-                if self
-                    .read_pinned(pin.token(), *hash, *key, move || now, |value| read(place, Some(value)))
-                    .is_none()
+                if self.read_pinned(pin.token(), *hash, *key, now, |value| read(place, Some(value))).is_none()
                 {
                     read(place, None);
                 }

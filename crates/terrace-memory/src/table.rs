@@ -231,7 +231,18 @@ impl Table {
     }
 
     /// Puts another cell with the same hash in a cell's place; readers find the one or the other.
+    #[inline]
     pub(crate) fn exchange(&self, hash: u32, cell: u32, with: u32) -> bool {
+        let home = &self.groups()[self.home(hash)];
+        match home.place_of(tag(hash), cell) {
+            Some(place) => home.cells[place].store(with, Ordering::Release),
+            None => return self.exchange_beyond(hash, cell, with),
+        }
+        true
+    }
+
+    #[cold]
+    fn exchange_beyond(&self, hash: u32, cell: u32, with: u32) -> bool {
         let Some((group, place)) = self.place_of(hash, cell) else { return false };
         self.groups()[group].cells[place].store(with, Ordering::Release);
         true

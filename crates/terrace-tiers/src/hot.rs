@@ -126,6 +126,24 @@ impl<K: CacheKey, L: Clone + Send + Sync + 'static> HotTier<K, L> {
         self.read(key, read)
     }
 
+    /// Shows `each` what may be served of these keys, with a key's place among them, in their order. Otherwise as so
+    /// many calls of [`get`](Self::get), but waiting for the lines of several keys at once; it is not part of the
+    /// times that are taken of reads.
+    #[inline]
+    pub fn get_many(
+        &self,
+        keys: &[&K::Borrowed],
+        mut each: impl FnMut(usize, Option<(&Held<L>, Freshness)>),
+    ) {
+        self.memory.get_many_at(
+            keys,
+            || self.clock.now_ms(),
+            |place, held| {
+                each(place, held.and_then(|held| Some((held, self.freshness(keys[place], held)?))));
+            },
+        );
+    }
+
     #[inline]
     fn read<R>(&self, key: &K::Borrowed, read: impl FnOnce(&Held<L>, Freshness) -> R) -> Option<R> {
         let now = || self.clock.now_ms();

@@ -149,6 +149,24 @@ impl<K: CacheKey, V: Slot> Cache<K, V> {
         Ok(self.inner.tiers.fetch(flat, Ask { decode, load }))
     }
 
+    /// What the hot tier may serve of these keys, each in its place, and the places of the others.
+    pub(crate) fn hot_many<T>(
+        &self,
+        keys: &[&K::Borrowed],
+        take: impl Fn(&V::Live) -> T,
+    ) -> (Vec<Option<T>>, Vec<usize>) {
+        let mut values = Vec::with_capacity(keys.len());
+        let mut missing = Vec::new();
+        self.inner.hot.get_many(keys, |place, found| match found {
+            Some((held, Freshness::Fresh)) => values.push(Some(take(&held.value))),
+            _ => {
+                values.push(None);
+                missing.push(place);
+            }
+        });
+        (values, missing)
+    }
+
     /// Whether a miss in the hot tier is the last word.
     pub(crate) fn is_hot_only(&self) -> bool {
         self.inner.tiers.lower().is_empty()

@@ -13,7 +13,7 @@ use crate::get::Get;
 use crate::lookup::Lookup;
 use crate::put::Put;
 use crate::slot::Mixed;
-use crate::typed::{ATTEMPTS, LoadError, contended, fresh, loaded};
+use crate::typed::{ATTEMPTS, Begun, LoadError, contended, fresh, loaded};
 
 /// The value as a `T`.
 #[inline]
@@ -211,13 +211,18 @@ impl<K: CacheKey> Cache<K, Mixed> {
         &self,
         keys: impl IntoIterator<Item = &'a K::Borrowed>,
     ) -> Result<Vec<Option<T>>> {
-        // All flights start before the first is waited for.
-        let gets: Vec<_> = keys.into_iter().map(|key| self.get::<T>(key)).collect();
-        let mut values = Vec::with_capacity(gets.len());
-        for get in gets {
-            values.push(get.await?);
+        let (found, gets) = self.begin_many::<T>(&keys.into_iter().collect::<Vec<_>>());
+        let mut values = found.into_iter().map(Option::transpose).collect::<Result<Vec<_>>>()?;
+        for (place, get) in gets {
+            values[place] = get.await?;
         }
         Ok(values)
+    }
+
+    /// What the hot tier has, and the reads of what it has not: all of them begin before the first is waited for.
+    fn begin_many<T: Storable>(&self, keys: &[&K::Borrowed]) -> (Vec<Option<Result<T>>>, Begun<T>) {
+        let (values, missing) = self.hot_many(keys, typed::<T>);
+        (values, missing.into_iter().map(|place| (place, self.get_below::<T>(keys[place]))).collect())
     }
 
     /// Writes these values, in their order; of two for one key the later one stays. Where the tier that decides

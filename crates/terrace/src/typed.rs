@@ -18,6 +18,9 @@ use crate::slot::Value;
 /// How often a change is tried again when others write the same key.
 pub(crate) const ATTEMPTS: usize = 64;
 
+/// Reads that have begun, and in which places their values go.
+pub(crate) type Begun<T> = Vec<(usize, Get<Option<T>>)>;
+
 /// What a loader may fail with.
 pub(crate) type LoadError = Box<dyn StdError + Send + Sync>;
 
@@ -188,13 +191,17 @@ impl<K: CacheKey, V: Value> Cache<K, V> {
         &self,
         keys: impl IntoIterator<Item = &'a K::Borrowed>,
     ) -> Result<Vec<Option<V>>> {
-        // All flights start before the first is waited for.
-        let gets: Vec<_> = keys.into_iter().map(|key| self.get(key)).collect();
-        let mut values = Vec::with_capacity(gets.len());
-        for get in gets {
-            values.push(get.await?);
+        let (mut values, gets) = self.begin_many(&keys.into_iter().collect::<Vec<_>>());
+        for (place, get) in gets {
+            values[place] = get.await?;
         }
         Ok(values)
+    }
+
+    /// What the hot tier has, and the reads of what it has not: all of them begin before the first is waited for.
+    fn begin_many(&self, keys: &[&K::Borrowed]) -> (Vec<Option<V>>, Begun<V>) {
+        let (values, missing) = self.hot_many(keys, V::clone);
+        (values, missing.into_iter().map(|place| (place, self.get_below(keys[place]))).collect())
     }
 
     /// Writes these values, in their order; of two for one key the later one stays. Where the tier that decides

@@ -5,6 +5,9 @@
 //! outside every lock. Whoever holds what left gives it up by a plain store; what is not given up by then stays in limbo.
 //! If some reader is still at it, nobody waits: the next writer looks again. Only when limbo grows beyond its bound does
 //! the writer wait, for a while, and never if it is reading itself.
+//!
+//! What callers hold is gone through in vain, and there may be much of it: a cache that was made smaller hands out all that
+//! had to leave. So the next to go through limbo does so when a part of that can have been given up.
 
 use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -21,6 +24,10 @@ use crate::table::Table;
 const PATIENCE: u32 = if cfg!(shuttle) { 20 } else { 10_000 };
 /// How often it looks again at once: most reads are over in the time that this takes.
 const GLANCES: u32 = if cfg!(shuttle) { 1 } else { 64 };
+
+/// Of what callers still held, so much is awaited before limbo is gone through again. Then going through it costs each cell
+/// a few steps, however many are held and in whatever order they are given up.
+const PART_GIVEN_UP: u32 = 4;
 
 /// How many wait in limbo, and the first of them, in one word.
 #[derive(Clone, Copy)]
@@ -150,7 +157,13 @@ impl<K, V> Core<K, V> {
 
     #[cold]
     fn reclaim_due(&self) {
+        let given_up = if self.due.load(Ordering::Relaxed) { self.batch } else { 1 };
         self.due.store(false, Ordering::Relaxed);
+        let rest = self.rest.load(Ordering::Relaxed);
+        if rest > 0 {
+            self.rest.store(rest.saturating_sub(given_up), Ordering::Relaxed);
+            return;
+        }
         let over = || self.is_over();
         // What callers still hold counts too, but there is no use in waiting for that: it may be this very thread.
         if !self.reclaim() && over() {
@@ -248,6 +261,7 @@ impl<K, V> Core<K, V> {
                 panicked = panicked.or(dropped.err());
             }
         }
+        self.rest.store(held.len / PART_GIVEN_UP, Ordering::Relaxed);
         if held.len > 0 {
             self.push(held.first, held.last, held.len);
         }

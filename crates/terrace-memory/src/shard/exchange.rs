@@ -1,4 +1,6 @@
-//! How one entry leaves and another comes, without any total changing.
+//! How one entry leaves and another comes, or a value takes the place of another, without any total changing.
+
+use std::sync::atomic::Ordering;
 
 use super::{Incoming, Locked, index_hash};
 use crate::cell::flag;
@@ -48,5 +50,29 @@ impl<K, V, P: Policy> Locked<'_, K, V, P> {
         });
         self.core.table(&self.state.space).put_in(index_hash(hash), fresh);
         victim
+    }
+
+    /// Whether this value can take the place of an entry's without any total changing: both weigh what everything weighs,
+    /// and nothing else is asked of either.
+    #[inline]
+    pub(crate) fn is_alike(&self, old: u32, new: &Incoming<K, V>) -> bool {
+        new.options.is_plain()
+            && self.core.slab.is_usual_for_all(new.weight)
+            && self.core.slab.cell(old).is_plain()
+    }
+
+    /// Puts a new cell in the place of such an entry's, of which the policy notices nothing. The old cell is the caller's
+    /// then. Gives the value back if every number is in use.
+    #[inline]
+    pub(crate) fn renew(&mut self, old: u32, new: Incoming<K, V>) -> Result<(), Incoming<K, V>> {
+        let Some(fresh) = self.core.take_cell(&mut self.state.space) else { return Err(new) };
+        let Incoming { hash, pair, weight, .. } = new;
+        let cell = self.core.slab.cell(old);
+        self.core.fill(fresh, pair, index_hash(hash), cell.mark.load(Ordering::Relaxed), flag::LIVE);
+        self.state.names.exchange(old, fresh);
+        self.core.table(&self.state.space).exchange(index_hash(hash), old, fresh);
+        cell.set(flag::LIVE, false);
+        self.core.depart(&mut self.state.space, (old, cell), weight);
+        Ok(())
     }
 }

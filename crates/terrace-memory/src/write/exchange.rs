@@ -1,4 +1,4 @@
-//! One comes and one leaves: what a cache that is full does most of the time.
+//! One comes and one leaves, or a value is replaced by one like it: what a cache that is full does most of the time.
 //!
 //! Decision: where the newcomer has no deadline and no rank, and weighs what everything weighs, the victim's room is exactly
 //! its room. Then neither the budget nor the shard's totals change, and what they would be asked need not be asked. The
@@ -43,5 +43,20 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
         locked.writers.counters.inserts.add(1);
         done.stored = true;
         done.evicted.push(Evicted { gone: Gone::unlinked(locked.core, number), weight, cause });
+    }
+
+    /// Puts the value in the place of the entry's own, which is like it.
+    #[inline]
+    pub(super) fn renew<'a>(
+        locked: &mut Locked<'a, K, V, P>,
+        number: u32,
+        new: Incoming<K, V>,
+        done: &mut Inserted<'a, K, V>,
+    ) -> Result<(), Incoming<K, V>> {
+        locked.renew(number, new)?;
+        locked.writers.counters.inserts.add(1);
+        done.stored = true;
+        done.replaced = Some(Gone::unlinked(locked.core, number));
+        Ok(())
     }
 }

@@ -29,10 +29,17 @@ impl<K, V, P: Policy, S> Memory<K, V, P, S> {
             Ok(admitted) => admitted,
             Err(cause) => return self.refuse(locked, found, (new, weight), cause, done),
         };
-        if found.is_none()
-            && let Some(pairing) = self.partner(locked, &new, now)
-        {
-            return Self::exchange(locked, pairing, new, done);
+        match found {
+            None => {
+                if let Some(pairing) = self.partner(locked, &new, now) {
+                    return Self::exchange(locked, pairing, new, done);
+                }
+            }
+            Some(number) if locked.is_alike(number, &new) => match Self::renew(locked, number, new, done) {
+                Ok(()) => return,
+                Err(new) => return self.refuse(locked, found, (new, weight), Cause::Full, done),
+            },
+            Some(_) => {}
         }
         let Some(mut lent) = self.make_room(locked, &mut found, &new, now, done) else {
             return self.refuse(locked, found, (new, weight), Cause::Full, done);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use terrace::{Cache, ErrorKind, Lookup, Size, Tier};
+use terrace::{Cache, ErrorKind, Lookup, Size, Tag, Tier};
 
 /// A value serde knows nothing of: fine as long as it stays in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,37 @@ async fn many_keys_in_one_call_come_back_in_their_order() {
     let cache = Cache::<String, u64>::builder("n").build().await.unwrap();
     cache.put_many([("a".to_owned(), 1), ("c".to_owned(), 3)]).await.unwrap();
     assert_eq!(cache.get_many(["c", "b", "a"]).await.unwrap(), [Some(3), None, Some(1)]);
+}
+
+/// In a cache that large a batch is read in another way than single keys are.
+#[tokio::test]
+async fn many_keys_of_a_large_cache_are_answered_as_single_ones_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache =
+        Cache::<u64, u64>::builder("n").hot(64.mib()).cold(folder.path(), 1.gib()).build().await.unwrap();
+    cache.put_many((0..70_000).map(|key| (key, key + 7))).await.unwrap();
+    cache.tiers().set_hot_capacity(0);
+    cache.tiers().set_hot_capacity(64.mib());
+    cache.put_many((0..60_000).map(|key| (key, key + 7))).await.unwrap();
+    cache.put(3u64, 0).tag("t").await.unwrap();
+    cache.put(4u64, 0).tag("t").await.unwrap();
+    cache.invalidate(Tag("t")).await.unwrap();
+    cache.put(4u64, 44).await.unwrap();
+    let keys: Vec<u64> = (0..50).chain(59_980..60_020).chain(69_990..70_010).chain([5, 5]).collect();
+    let hits = || cache.stats().tiers[0].hits;
+    let before = hits();
+    let values = cache.get_many(&keys).await.unwrap();
+    let found = hits() - before;
+    for (key, value) in keys.iter().zip(&values) {
+        let expected = match key {
+            3 => None,
+            4 => Some(44),
+            0..70_000 => Some(key + 7),
+            _ => None,
+        };
+        assert_eq!(*value, expected, "{key}");
+    }
+    assert_eq!(found, 49 + 20 + 2, "those in memory");
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ pub(super) fn synced(plan: &Plan, report: &mut Report, writers: u64) -> Result<(
     if !plan.wants(&name) {
         return Ok(());
     }
-    let each = plan.operations(if writers == 1 { 500 } else { 200 }) as u64;
+    let each = plan.operations(if writers == 1 { 500 } else { 1000 }) as u64;
     let peers = peers(|peer| peer.syncs);
     let sample = |subject: usize| -> Result<Vec<f64>, Failure> {
         let (wall, cpu) = at_once(plan, peers[subject], Sync::Each, (writers, each, 1))?;

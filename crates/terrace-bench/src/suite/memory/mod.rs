@@ -24,7 +24,7 @@ use crate::suite::{Failure, Plan};
 const PEER: &str = "quick_cache";
 const OURS: &str = "terrace-memory";
 /// Subjects that only read in another way than one that is there already.
-const ANOTHER_READ: [&str; 2] = ["in place", "in batches"];
+const ANOTHER_READ: [&str; 3] = ["in place", "in batches", "terrace in batches"];
 const THREADS: [usize; 2] = [1, 2];
 const SMALL: usize = 10_000;
 const LARGE: usize = 1_000_000;

@@ -6,6 +6,8 @@
 //! looked for first, so that a dictionary full of beginnings of words does not hide whole phrases; the first match is
 //! taken. Looking one byte further for a longer one made blocks a tenth shorter and took two thirds more time.
 
+use lz4_flex::block::get_maximum_output_size;
+
 use super::{LONGEST_LITERALS_END, MATCH_LIMIT, SHORTEST_MATCH};
 
 /// Offsets have 16 bits, and reach from the value back into the dictionary.
@@ -15,22 +17,29 @@ const LONGEST: usize = 32 << 10;
 /// Logarithms of the sizes of the dictionary's tables.
 const LONG_BITS: u32 = 14;
 const SHORT_BITS: u32 = 13;
+/// Bytes that are compared at once.
+const WORD: usize = 8;
 /// The logarithm of the size of a value's table.
 const VALUE_BITS: u32 = 12;
 
-/// A dictionary with its tables: for each hash the last place where such bytes begin, plus one.
+/// A dictionary with its tables: for each hash the last place where such bytes begin, or the first place of all. Whatever
+/// a table names is held against the bytes that are looked for, so nothing has to tell that it names nothing.
 pub(in crate::codec) struct Prepared {
-    content: Box<[u8]>,
+    /// With [`WORD`] bytes behind it that are not part of it, so that words can be read anywhere in it.
+    padded: Box<[u8]>,
     /// By eight bytes.
-    long: Box<[u16]>,
+    long: Box<[u16; 1 << LONG_BITS]>,
     /// By four bytes.
-    short: Box<[u16]>,
+    short: Box<[u16; 1 << SHORT_BITS]>,
 }
 
-/// A place where the bytes from a position of the value on stood before.
-#[derive(Clone, Copy, Default)]
-struct Match {
+/// Where the bytes from a position of the value on stood before: in the dictionary, or in the value itself.
+#[derive(Clone, Copy)]
+struct Match<'a> {
+    source: &'a [u8],
+    from: usize,
     len: usize,
+    /// How far back that is, the dictionary lying before the value.
     offset: usize,
 }
 
@@ -66,40 +75,52 @@ fn common(left: &[u8], right: &[u8]) -> usize {
     same + rest.take_while(|(one, other)| one == other).count()
 }
 
+/// How many of the first bytes of two words are the same.
+#[inline]
+fn same(one: u64, other: u64) -> usize {
+    ((one ^ other).trailing_zeros() / 8) as usize
+}
+
+/// A table of no places.
+fn table<const SIZE: usize>() -> Box<[u16; SIZE]> {
+    vec![0; SIZE].into_boxed_slice().try_into().unwrap_or_else(|_| Box::new([0; SIZE]))
+}
+
 impl Prepared {
     pub(in crate::codec) fn new(content: &[u8]) -> Self {
-        let content: Box<[u8]> =
-            content.get(content.len().saturating_sub(LONGEST)..).unwrap_or_default().into();
-        let mut long = vec![0; 1 << LONG_BITS].into_boxed_slice();
-        let mut short = vec![0; 1 << SHORT_BITS].into_boxed_slice();
+        let content = content.get(content.len().saturating_sub(LONGEST)..).unwrap_or_default();
+        let (mut long, mut short) = (table(), table());
         for at in 0..content.len() {
-            let place = at as u16 + 1;
-            if let Some(bytes) = eight(&content, at)
+            if let Some(bytes) = eight(content, at)
                 && let Some(entry) = long.get_mut(hash_eight(bytes, LONG_BITS))
             {
-                *entry = place;
+                *entry = at as u16;
             }
-            if let Some(bytes) = four(&content, at)
+            if let Some(bytes) = four(content, at)
                 && let Some(entry) = short.get_mut(hash_four(bytes, SHORT_BITS))
             {
-                *entry = place;
+                *entry = at as u16;
             }
         }
-        Self { content, long, short }
+        Self { padded: [content, &[0; WORD]].concat().into(), long, short }
     }
 
     /// The dictionary as a decoder needs it.
     pub(super) fn content(&self) -> &[u8] {
-        &self.content
+        self.padded.get(..self.len()).unwrap_or_default()
+    }
+
+    fn len(&self) -> usize {
+        self.padded.len() - WORD
     }
 
     pub(in crate::codec) fn heap_bytes(&self) -> usize {
-        self.content.len() + 2 * (self.long.len() + self.short.len())
+        self.padded.len() + 2 * (self.long.len() + self.short.len())
     }
 
     /// Whether the whole dictionary is in reach of every byte of a value of this length.
     pub(super) fn reaches(&self, len: usize) -> bool {
-        len + self.content.len() <= WINDOW
+        len + self.len() <= WINDOW
     }
 
     /// Appends the value as a block. The dictionary must reach it.
@@ -108,95 +129,144 @@ impl Prepared {
         let bits = (value.len().max(64).ilog2() - 1).min(VALUE_BITS);
         table.clear();
         table.resize(1 << bits, 0);
+        let mut block = Block::behind(out, value.len());
         let last = value.len().saturating_sub(MATCH_LIMIT);
         let body = value.get(..value.len().saturating_sub(LONGEST_LITERALS_END)).unwrap_or_default();
         let (mut literals, mut at) = (0, 0);
         while at < last {
-            let found = self.find(value, body, at, table, bits);
-            if found.len < SHORTEST_MATCH {
+            let found = self.find(body, at, table, bits).filter(|found| found.len >= SHORTEST_MATCH);
+            let Some(found) = found else {
                 // What does not repeat itself is gone through faster and faster.
                 at += 1 + (at - literals) / 32;
                 continue;
-            }
-            let before = self.backwards(value, at, literals, found.offset);
-            let passed = value.get(literals..at - before).unwrap_or_default();
-            sequence(passed, found.offset, found.len + before, out);
+            };
+            let before = found.backwards(value, at, literals);
+            block.sequence(value, literals..at - before, found.offset, found.len + before);
             at += found.len;
             literals = at;
             // Its end is likely to come again, too.
             if let Some(bytes) = four(value, at - 2)
                 && let Some(entry) = table.get_mut(hash_four(bytes, bits))
             {
-                *entry = (at - 2) as u16 + 1;
+                *entry = (at - 2) as u16;
             }
         }
-        end(value.get(literals..).unwrap_or_default(), out);
+        block.end(value.get(literals..).unwrap_or_default());
     }
 
-    /// A match that the tables know of, if any.
-    #[inline]
-    fn find(&self, value: &[u8], body: &[u8], at: usize, table: &mut [u16], bits: u32) -> Match {
-        let (Some(word), Some(words)) = (four(value, at), eight(value, at)) else { return Match::default() };
-        let rest = body.get(at..).unwrap_or_default();
-        let entry = table.get_mut(hash_four(word, bits));
-        let near = entry.map_or(0, |entry| std::mem::replace(entry, at as u16 + 1));
-        let long = self.long.get(hash_eight(words, LONG_BITS)).copied().unwrap_or(0);
-        let best = self.longer(rest, at, long, Match::default());
-        if best.len >= 8 {
-            return best;
+    /// A match that the tables know of, if any, of at most all of `body` from `at` on. That is a word at least.
+    #[inline(always)]
+    fn find<'a>(&'a self, body: &'a [u8], at: usize, table: &mut [u16], bits: u32) -> Option<Match<'a>> {
+        let words = eight(body, at)?;
+        let entry = table.get_mut(hash_four(words as u32, bits))?;
+        let near = usize::from(std::mem::replace(entry, at as u16));
+        let long = usize::from(*self.long.get(hash_eight(words, LONG_BITS))?);
+        if eight(&self.padded, long)? == words {
+            return Some(self.within(body, at, long, WORD));
         }
-        if let Some(from) = usize::from(near).checked_sub(1)
-            && four(value, from) == Some(word)
-        {
-            let len = common(rest, body.get(from..).unwrap_or_default());
-            return Match { len, offset: at - from };
+        let known = if near < at { same(words, eight(body, near)?) } else { 0 };
+        if known >= SHORTEST_MATCH {
+            let len = if known < WORD { known } else { common(body.get(at..)?, body.get(near..)?) };
+            return Some(Match { source: body, from: near, len, offset: at - near });
         }
-        let short = self.short.get(hash_four(word, SHORT_BITS)).copied().unwrap_or(0);
-        self.longer(rest, at, short, best)
+        let short = usize::from(*self.short.get(hash_four(words as u32, SHORT_BITS))?);
+        let known = same(words, eight(&self.padded, short)?);
+        (known >= SHORTEST_MATCH).then(|| self.within(body, at, short, known))
     }
 
+    /// A match with the dictionary, of which so many bytes are known to be the same.
     #[inline]
-    fn longer(&self, rest: &[u8], at: usize, place: u16, best: Match) -> Match {
-        let Some(from) = usize::from(place).checked_sub(1) else { return best };
-        let len = common(rest, self.content.get(from..).unwrap_or_default());
-        if len > best.len { Match { len, offset: at + self.content.len() - from } } else { best }
-    }
-
-    /// By how many bytes a match can begin earlier.
-    fn backwards(&self, value: &[u8], at: usize, literals: usize, offset: usize) -> usize {
-        let byte = |position: usize| match (position + self.content.len()).checked_sub(offset) {
-            Some(from) if from >= self.content.len() => value.get(from - self.content.len()),
-            Some(from) => self.content.get(from),
-            None => None,
+    fn within(&self, body: &[u8], at: usize, from: usize, known: usize) -> Match<'_> {
+        let content = self.content();
+        let len = match (body.get(at..), content.get(from..)) {
+            (Some(rest), Some(source)) if known == WORD => common(rest, source),
+            _ => known.min(content.len() - from),
         };
-        (literals..at).rev().take_while(|position| byte(*position) == value.get(*position)).count()
+        Match { source: content, from, len, offset: at + content.len() - from }
     }
 }
 
-/// Appends a number of which the token has the first 15.
-fn more(count: usize, out: &mut Vec<u8>) {
-    if let Some(mut rest) = count.checked_sub(15) {
-        while rest >= 255 {
-            out.push(255);
-            rest -= 255;
+impl Match<'_> {
+    /// By how many bytes it can begin earlier.
+    #[inline]
+    fn backwards(&self, value: &[u8], at: usize, literals: usize) -> usize {
+        let most = (at - literals).min(self.from);
+        let mut before = 0;
+        while before < most && value.get(at - before - 1) == self.source.get(self.from - before - 1) {
+            before += 1;
         }
-        out.push(rest as u8);
+        before
     }
 }
 
-fn sequence(literals: &[u8], offset: usize, len: usize, out: &mut Vec<u8>) {
-    let len = len - SHORTEST_MATCH;
-    out.push((literals.len().min(15) << 4 | len.min(15)) as u8);
-    more(literals.len(), out);
-    out.extend_from_slice(literals);
-    out.extend_from_slice(&(offset as u16).to_le_bytes());
-    more(len, out);
+/// A block that is being written, in room that is large enough for any.
+struct Block<'a> {
+    out: &'a mut Vec<u8>,
+    at: usize,
 }
 
-fn end(literals: &[u8], out: &mut Vec<u8>) {
-    out.push((literals.len().min(15) << 4) as u8);
-    more(literals.len(), out);
-    out.extend_from_slice(literals);
+/// Literals of which a sequence has so many or fewer are copied as if it had as many: that is two moves.
+const FEW: usize = 14;
+const COPIED: usize = 16;
+
+impl<'a> Block<'a> {
+    fn behind(out: &'a mut Vec<u8>, value: usize) -> Self {
+        let at = out.len();
+        out.resize(at + get_maximum_output_size(value) + COPIED + SHORTEST_MATCH, 0);
+        Block { out, at }
+    }
+
+    /// Adds these bytes of the value and, after them, a match.
+    #[inline]
+    fn sequence(&mut self, value: &[u8], literals: std::ops::Range<usize>, offset: usize, len: usize) {
+        let (count, len) = (literals.len(), len - SHORTEST_MATCH);
+        let token = (count.min(15) << 4 | len.min(15)) as u8;
+        let offset = (offset as u16).to_le_bytes();
+        if count <= FEW
+            && let Some(bytes) = value.get(literals.start..).and_then(<[u8]>::first_chunk::<COPIED>)
+            && let Some(room) =
+                self.out.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut::<{ COPIED + 1 }>)
+        {
+            room[0] = token;
+            room[1..].copy_from_slice(bytes);
+            room[1 + count..3 + count].copy_from_slice(&offset);
+            self.at += 3 + count;
+        } else {
+            self.put(&[token]);
+            self.more(count);
+            self.put(value.get(literals).unwrap_or_default());
+            self.put(&offset);
+        }
+        self.more(len);
+    }
+
+    /// Appends a number of which the token has the first 15.
+    #[inline]
+    fn more(&mut self, count: usize) {
+        if let Some(mut rest) = count.checked_sub(15) {
+            while rest >= 255 {
+                self.put(&[255]);
+                rest -= 255;
+            }
+            self.put(&[rest as u8]);
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.out.get_mut(self.at..self.at + bytes.len()) {
+            room.copy_from_slice(bytes);
+        }
+        self.at += bytes.len();
+    }
+
+    /// Adds the last literals. Then nothing is behind the block.
+    fn end(mut self, literals: &[u8]) {
+        self.put(&[(literals.len().min(15) << 4) as u8]);
+        self.more(literals.len());
+        self.put(literals);
+        self.out.truncate(self.at);
+    }
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ impl Engine for Rocks {
         }
         let mut options = WriteOptions::default();
         options.set_sync(self.sync == Sync::Each);
-        Ok(self.database.write_opt(&batch, &options)?)
+        Ok(self.database.write_opt(batch, &options)?)
     }
 
     fn read(&self, key: &[u8], out: &mut Vec<u8>) -> Result<bool, Failure> {

@@ -6,7 +6,7 @@ mod terrace;
 
 use self::caches::{Foyer, Stretto};
 use self::maps::{Locked, Plain};
-use self::terrace::{Batches, Ending, InPlace, engine, mixed, typed};
+use self::terrace::{Batches, Ending, InPlace, Many, engine, mixed, typed};
 use super::subject::{Making, Subject};
 use super::value::Shared;
 use crate::suite::Failure;
@@ -28,6 +28,7 @@ macro_rules! all {
     ($kept:ty, $value:ty) => {
         makes![room:
             typed::<$kept, $value>(room)?,
+            Many(typed::<$kept, $value>(room)?),
             mixed::<$kept, $value>(room)?,
             engine::<$kept, $value>(room),
             InPlace(engine::<$kept, $value>(room)),
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn everyone_returns_what_was_stored_and_misses_the_rest() {
         let words = words(1000).unwrap();
-        assert_eq!(words.len(), 15);
+        assert_eq!(words.len(), 16);
         for subject in words {
             subject.writes(&[1, 2, 2, 3]);
             subject.settle();

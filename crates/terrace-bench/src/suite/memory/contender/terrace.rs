@@ -41,6 +41,9 @@ pub(super) struct InPlace<K, V>(pub(super) Memory<K, V>);
 /// The engine, read many keys at a time.
 pub(super) struct Batches<K, V>(pub(super) Memory<K, V>);
 
+/// The cache, read many keys at a time.
+pub(super) struct Many<K: CacheKey, V: terrace::Slot>(pub(super) Cache<K, V>);
+
 /// How many keys a batch has.
 const BATCH: usize = 64;
 
@@ -105,6 +108,26 @@ macro_rules! contenders {
             }
             fn put(&self, $key: $asked, word: u64) {
                 drop(self.0.insert($owned, <$value>::of(word), Options::default(), 0));
+            }
+        }
+
+        impl Contender<$asked> for Many<$kept, $value> {
+            const NAME: &'static str = "terrace in batches";
+            #[inline]
+            fn get(&self, key: $asked) -> Option<u64> {
+                Contender::get(&self.0, key)
+            }
+            fn put(&self, key: $asked, word: u64) {
+                Contender::put(&self.0, key, word);
+            }
+            fn reads(&self, keys: &[$asked]) -> Tally {
+                let mut tally = Tally::default();
+                for keys in keys.chunks(BATCH) {
+                    // Hits only, which wait for nothing.
+                    let found = block_on(self.0.get_many(keys.iter().map(|$key| $in_batch)));
+                    found.into_iter().flatten().for_each(|value| tally.add(value.map(|value| value.word())));
+                }
+                tally
             }
         }
 
