@@ -76,7 +76,10 @@ fn by_status(code: i32, message: &str) -> (ErrorKind, &'static str) {
         7 | 16 => (ErrorKind::Denied, "the cluster refused the user of the URL"),
         4 => (ErrorKind::Timeout, "the cluster did not answer in time"),
         // Cancelled and unknown are what the client says of a connection that broke.
-        1 | 2 => (ErrorKind::Network, "the connection to the cluster failed"),
+        1 | 2 => (
+            ErrorKind::Network,
+            "the connection to the cluster failed; see whether it is there, and whether it wants TLS (etcds://)",
+        ),
         14 => (ErrorKind::Network, "the cluster cannot be reached, or has no leader"),
         8 => (ErrorKind::Busy, ""),
         12 => (ErrorKind::Config, "what answers there is no etcd of version 3"),

@@ -52,7 +52,9 @@ const TOO_LARGE: &str = "it is larger than what the server takes in one packet; 
 
 fn by_code(code: u16) -> (ErrorKind, &'static str) {
     match code {
-        1044 | 1045 | 1698 => (ErrorKind::Denied, "the server refused the user or password of the URL"),
+        1044 | 1045 | 1698 => {
+            (ErrorKind::Denied, "the server refused the user or password of the URL, or wants TLS (tls=true)")
+        }
         1142 | 1143 | 1227 | 1370 => (
             ErrorKind::Denied,
             "the user may not do that in this database; grant CREATE, INDEX, CREATE ROUTINE and EXECUTE on it, and the \

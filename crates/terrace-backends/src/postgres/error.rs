@@ -44,9 +44,10 @@ fn by_state(state: &SqlState) -> (ErrorKind, &'static str) {
         SqlState::QUERY_CANCELED => {
             (ErrorKind::Timeout, "the server gave the call up at its statement_timeout")
         }
-        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-            (ErrorKind::Denied, "the server refused the user or password of the URL")
-        }
+        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => (
+            ErrorKind::Denied,
+            "the server refused the user or password of the URL, or wants TLS (sslmode=require)",
+        ),
         SqlState::INSUFFICIENT_PRIVILEGE => (
             ErrorKind::Denied,
             "the user may not do that in this schema; grant CREATE on the database for the first open, and the \

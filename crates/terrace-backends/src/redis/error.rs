@@ -30,7 +30,10 @@ fn classify(source: &RedisError) -> (ErrorKind, &'static str) {
     }
     match source.kind() {
         Kind::Io if source.is_timeout() => (ErrorKind::Timeout, "the server did not answer in time"),
-        Kind::Io => (ErrorKind::Network, "the connection to the server failed"),
+        Kind::Io => (
+            ErrorKind::Network,
+            "the connection to the server failed; see whether it is there, and whether it wants TLS (rediss://)",
+        ),
         Kind::AuthenticationFailed => {
             (ErrorKind::Denied, "the server refused the user or password of the URL")
         }

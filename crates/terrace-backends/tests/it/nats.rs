@@ -281,3 +281,60 @@ async fn tls_is_spoken_with_whom_it_should() {
     })
     .await;
 }
+
+/// The header of a message as the store draws it, without pieces.
+fn header(kind: &[u8; 2], number: u64, flat: &[u8]) -> async_nats::HeaderMap {
+    use base64::Engine;
+    let mut bytes = kind.to_vec();
+    bytes.extend(number.to_be_bytes());
+    bytes.extend([0; 40]);
+    bytes.extend(flat);
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("Terrace", base64::engine::general_purpose::STANDARD_NO_PAD.encode(bytes).as_str());
+    headers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clear_whose_caller_has_gone_in_its_midst_is_finished_by_a_sweep() {
+    let Some(server) = Server::start("") else { return };
+    let config = config_of(&server);
+    let store = open(config.clone());
+    for n in 0..3_u8 {
+        let _ = store.put_with(&key([n]), "v").await.unwrap();
+    }
+    let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    // Base64 of `test`.
+    let floor = format!("$KV.{}.f.ndGVzdA", config.prefix);
+    let left = header(b"TA", 0, space().flat_prefix());
+    context.publish_with_headers(floor, left, Bytes::new()).await.unwrap().await.unwrap();
+    assert_eq!(store.as_iterate().unwrap().count(&space()).await.unwrap(), 0);
+    let _ = store.put_with(&key([9]), "after").await.unwrap();
+    let _ = store.sweep(100).await.unwrap();
+    for n in 0..3_u8 {
+        assert_eq!(store.get(&key([n])).await.unwrap(), None);
+    }
+    assert_eq!(store.get(&key([9])).await.unwrap().unwrap().value, "after");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_was_judged_before_a_clear_and_stored_after_it_never_was() {
+    let Some(server) = Server::start("") else { return };
+    let config = config_of(&server);
+    let store = open(config.clone());
+    let _ = store.put_with(&key("a"), "old").await.unwrap();
+    let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    let stream = context.get_stream(format!("KV_{}", config.prefix)).await.unwrap();
+    let subject = format!("$KV.{}.e.ndGVzdA.kYQ", config.prefix);
+    let old = stream.get_last_raw_message_by_subject(&subject).await.unwrap();
+    assert_eq!(store.clear_namespace(&space()).await.unwrap(), 1);
+    let late = header(b"EG", 1, key("a").flat());
+    context.publish_with_headers(subject, late, old.payload).await.unwrap().await.unwrap();
+    assert_eq!(store.get(&key("a")).await.unwrap(), None);
+    assert!(!store.exists(&key("a")).await.unwrap());
+    assert_eq!(store.list_all(&List::all(space())).await.unwrap(), vec![]);
+    assert_eq!(store.as_iterate().unwrap().count(&space()).await.unwrap(), 0);
+    let absent = PutOptions { condition: Condition::Absent, ..PutOptions::default() };
+    let written = store.put(&key("a"), terrace_store::Entry::new("new"), absent).await.unwrap();
+    assert!(written.version().is_some());
+    assert_eq!(store.get(&key("a")).await.unwrap().unwrap().value, "new");
+}
