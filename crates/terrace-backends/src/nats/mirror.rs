@@ -215,10 +215,8 @@ impl State {
             pieces: head.pieces,
             given: matches!(head.stamp, Stamp::Given(_)),
         };
-        if let Some(prior) = self.remove(&flat) {
-            if let Some((_, write)) = prior.pieces {
-                self.loose.insert(write, now);
-            }
+        if let Some((_, write)) = self.remove(&flat).and_then(|prior| prior.pieces) {
+            self.loose.insert(write, now);
         }
         // It came after a clear whose floor is above it.
         if known.given && known.version <= self.floor_of(&flat) {
