@@ -8,10 +8,14 @@ pub mod etcd;
 pub mod fjall;
 #[cfg(feature = "fs")]
 pub mod fs;
-#[cfg(any(feature = "memory", feature = "ordered", feature = "remote"))]
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(any(feature = "disk", feature = "memory", feature = "ordered", feature = "remote"))]
 #[cfg_attr(
     not(any(
+        feature = "disk",
         feature = "etcd",
+        feature = "http",
         feature = "memory",
         feature = "nats",
         feature = "ordered",
@@ -27,10 +31,14 @@ pub mod memory;
 pub mod mysql;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(feature = "object_store")]
+pub mod object_store;
 #[cfg(any(feature = "disk", feature = "ordered", feature = "memory"))]
 mod optimistic;
 #[cfg(feature = "ordered")]
 pub mod ordered;
+#[cfg(feature = "fs")]
+mod paths;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(any(feature = "disk", feature = "ordered"))]
@@ -45,7 +53,7 @@ pub mod registry;
 #[cfg(feature = "remote")]
 #[cfg_attr(
     not(any(feature = "etcd", feature = "nats", feature = "postgres", feature = "redis")),
-    allow(dead_code, unused_imports, reason = "not every client listens")
+    allow(dead_code, unused_imports, reason = "not every client needs all of it")
 )]
 pub mod remote;
 #[cfg(feature = "sled")]
@@ -55,5 +63,7 @@ mod spaces;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod url;
-#[cfg(any(feature = "ordered", feature = "memory"))]
+#[cfg(any(feature = "disk", feature = "ordered", feature = "memory"))]
 mod watchers;
+#[cfg(any(feature = "fs", feature = "ordered", feature = "remote"))]
+pub mod wire;

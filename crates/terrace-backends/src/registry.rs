@@ -54,6 +54,10 @@ const SCHEMES: &[(&str, Open)] = &[
     ("etcd", etcd),
     #[cfg(feature = "etcd")]
     ("etcds", etcd),
+    #[cfg(feature = "http")]
+    ("http", http),
+    #[cfg(feature = "http")]
+    ("https", http),
     #[cfg(feature = "mysql")]
     ("mysql", mysql),
     #[cfg(feature = "mysql")]
@@ -62,6 +66,12 @@ const SCHEMES: &[(&str, Open)] = &[
     ("nats", nats),
     #[cfg(feature = "nats")]
     ("natss", nats),
+    #[cfg(feature = "object_store")]
+    ("s3", object_store),
+    #[cfg(feature = "object_store")]
+    ("object+file", object_store),
+    #[cfg(feature = "object_store")]
+    ("object+memory", object_store),
     #[cfg(feature = "postgres")]
     ("postgres", postgres),
     #[cfg(feature = "postgres")]
@@ -76,11 +86,20 @@ const SCHEMES: &[(&str, Open)] = &[
     ("valkeys", redis),
     #[cfg(feature = "redis")]
     ("redis+unix", redis),
+    #[cfg(feature = "redis")]
+    ("redis+cluster", redis_cluster),
+    #[cfg(feature = "redis")]
+    ("rediss+cluster", redis_cluster),
 ];
 
 #[cfg(feature = "etcd")]
 fn etcd(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(crate::etcd::EtcdStore::open(crate::etcd::EtcdConfig::from_url(url)?, clock, spawn)?))
+}
+
+#[cfg(feature = "http")]
+fn http(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+    Ok(Arc::new(crate::http::HttpStore::open(crate::http::HttpConfig::from_url(url)?, clock, spawn)?))
 }
 
 #[cfg(feature = "mysql")]
@@ -93,6 +112,13 @@ fn nats(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dy
     Ok(Arc::new(crate::nats::NatsStore::open(crate::nats::NatsConfig::from_url(url)?, clock, spawn)?))
 }
 
+/// One store, whose scheme says where its objects lie.
+#[cfg(feature = "object_store")]
+fn object_store(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+    let config = crate::object_store::ObjectStoreConfig::from_url(url)?;
+    Ok(Arc::new(crate::object_store::ObjectStore::open(config, clock, spawn)?))
+}
+
 #[cfg(feature = "postgres")]
 fn postgres(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
     let config = crate::postgres::PostgresConfig::from_url(url)?;
@@ -103,6 +129,12 @@ fn postgres(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Ar
 #[cfg(feature = "redis")]
 fn redis(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(crate::redis::RedisStore::open(crate::redis::RedisConfig::from_url(url)?, clock, spawn)?))
+}
+
+#[cfg(feature = "redis")]
+fn redis_cluster(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+    let config = crate::redis::RedisClusterConfig::from_url(url)?;
+    Ok(Arc::new(crate::redis::RedisClusterStore::open(config, clock, spawn)?))
 }
 
 /// Opens the store that a URL names, of those that this build has. May block while it reads what is there.

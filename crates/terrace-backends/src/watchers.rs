@@ -24,6 +24,12 @@ struct Watcher {
 }
 
 impl Watchers {
+    /// Whether anybody watches.
+    #[cfg(feature = "disk")]
+    pub(crate) fn are_there(&self) -> bool {
+        self.active.load(Ordering::Acquire) != 0
+    }
+
     /// Tells those who watch this key.
     pub(crate) fn tell(&self, key: &Key, change: impl Fn() -> Change) {
         if self.active.load(Ordering::Acquire) == 0 {
@@ -69,7 +75,7 @@ pub(crate) struct Watching {
     all: Arc<Watchers>,
 }
 
-#[cfg(feature = "memory")]
+#[cfg(any(feature = "disk", feature = "memory"))]
 impl Watching {
     /// Ends it, once what was told before is read.
     pub(crate) fn close(&self) {

@@ -18,7 +18,7 @@ use crate::suite::{Plan, Suite};
 const USAGE: u8 = 2;
 
 const AFTER_HELP: &str = "\
-Suites: disk, memory, server, stores, tiers, warm.
+Suites: disk, layers, memory, server, stores, tiers, warm.
 
 Examples:
   cargo run --release -p terrace-bench -- memory
@@ -47,7 +47,7 @@ struct Arguments {
     /// The program that suite `server` measures [default: `terrace` beside this program]
     #[arg(long, value_name = "PATH")]
     terrace: Option<PathBuf>,
-    /// Of suites `memory` and `disk`, measure only the cases whose names contain all of these
+    /// Of suites `memory`, `disk` and `layers`, measure only the cases whose names contain all of these
     #[arg(long, value_name = "WORD", num_args = 1..)]
     only: Vec<String>,
     /// Where suites `server`, `disk` and `stores` make data directories [default: the system's folder for such]

@@ -60,7 +60,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    fn median_of(&self, metric: usize) -> f64 {
+    pub(crate) fn median_of(&self, metric: usize) -> f64 {
         median(self.rounds.iter().filter_map(|round| round.get(metric).copied()))
     }
 

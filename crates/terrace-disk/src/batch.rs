@@ -15,6 +15,7 @@ use crate::point::point;
 use crate::record::{Coded, Draft, Head, Kind, Location};
 use crate::shared::Shared;
 use crate::tally::Tally;
+use crate::told::Told;
 use crate::write::{
     Condition, Delete, Deleted, Put, Written, check_delete, check_put, given, tally_of, tombstone,
 };
@@ -155,6 +156,13 @@ impl Shared {
         for Pending { hash, slot, old, new, .. } in &pending {
             self.replace(&mut writer, *hash, *slot, old.as_ref(), *new);
         }
+        for Pending { key, slot, version, .. } in &pending {
+            let (key, version) = (*key, *version);
+            self.tell(match slot.is_tombstone() {
+                true => Told::Deleted { key, version },
+                false => Told::Put { key, version },
+            });
+        }
         let position = writer.position();
         drop(writer);
         if !deferred && !pending.is_empty() && self.config.durability.is_durable() {
@@ -238,8 +246,15 @@ impl Shared {
         Old { place, location, version, group, tally, live, counted, damaged: false }
     }
 
-    /// Removes every entry of a group, or of all, and returns how many there were whose time was not over.
-    pub(crate) fn clear(&self, group: Option<u32>, floor_deadline_ms: u64, now: u64) -> Result<u64> {
+    /// Removes every entry of a group, or of all, and returns how many there were whose time was not over. `then` is
+    /// called before anything is written after it.
+    pub(crate) fn clear(
+        &self,
+        group: Option<u32>,
+        floor_deadline_ms: u64,
+        now: u64,
+        then: &dyn Fn(),
+    ) -> Result<u64> {
         let mut writer = self.writer.lock();
         self.begin(&mut writer, 64, Purpose::Reserve, now)?;
         self.announce_ahead(&mut writer, 0, 64)?;
@@ -258,6 +273,7 @@ impl Shared {
                 self.change(&mut writer, shard).retain(|_| false);
             }
         }
+        then();
         let position = writer.position();
         drop(writer);
         if self.config.durability.is_durable() {

@@ -16,6 +16,7 @@ use crate::report::OpenReport;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::tally::Tally;
+use crate::told::Listener;
 use crate::unordered::Unordered;
 use crate::write::{Delete, Deleted, Put, Written};
 
@@ -140,7 +141,27 @@ impl Disk {
     /// # Cost
     /// One record, and a read for each entry whose time is over. The room is won back by compaction or eviction.
     pub fn clear(&self, group: Option<u32>, floor_deadline_ms: u64, now_ms: u64) -> Result<u64> {
-        self.shared.clear(group, floor_deadline_ms, now_ms)
+        self.shared.clear(group, floor_deadline_ms, now_ms, &|| {})
+    }
+
+    /// [`Disk::clear`] that calls `then` once everything is gone and before anything is written after it. It must be
+    /// quick, and must not call the log.
+    ///
+    /// # Errors
+    /// As of [`Disk::delete`].
+    pub fn clear_then(
+        &self,
+        group: Option<u32>,
+        floor_deadline_ms: u64,
+        now_ms: u64,
+        then: &dyn Fn(),
+    ) -> Result<u64> {
+        self.shared.clear(group, floor_deadline_ms, now_ms, then)
+    }
+
+    /// Tells a listener of all changes of keys from now on. `false` if there is one already, and this one is not told.
+    pub fn listen(&self, listener: Box<dyn Listener>) -> bool {
+        self.shared.listener.set(listener).is_ok()
     }
 
     /// A version above that of every write so far, and below that of every later one that is given none. No restart

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -147,6 +147,7 @@ pub(crate) fn open(
         compaction: Mutex::new(None),
         checkpointing: Mutex::new(()),
         orders: Orders::default(),
+        listener: OnceLock::new(),
         closed: false.into(),
         damaged: 0.into(),
         lock: Mutex::new(Some(lock)),

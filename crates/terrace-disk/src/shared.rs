@@ -1,8 +1,8 @@
 //! What all parts of an open log share.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -21,6 +21,7 @@ use crate::io::Io;
 use crate::order::Orders;
 use crate::segment::Segment;
 use crate::stats::Counters;
+use crate::told::Listener;
 use crate::writer::Writer;
 
 /// The open log.
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) checkpointing: Mutex<()>,
     pub(crate) gate: Gate,
     pub(crate) orders: Orders,
+    /// Who is told of changes.
+    pub(crate) listener: OnceLock<Box<dyn Listener>>,
     pub(crate) closed: AtomicBool,
     /// What was found damaged when it was opened, or since.
     pub(crate) damaged: AtomicU64,

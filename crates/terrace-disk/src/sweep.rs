@@ -12,9 +12,10 @@ use crate::horizon::Horizon;
 use crate::index::{Hash, SHARDS, Slot};
 use crate::point::point;
 use crate::read::version_of;
-use crate::record::{Head, Kind};
+use crate::record::{Head, Kind, split};
 use crate::segment::Segment;
 use crate::shared::Shared;
+use crate::told::Told;
 use crate::write::tally_of;
 use crate::writer::{Purpose, Writer};
 
@@ -110,11 +111,15 @@ impl Shared {
     ) -> Result<Option<u32>> {
         let (place, again) = (slot.place(), Some(slot.deadline()));
         let Some(segment) = self.segments.read().by_slot(place.slot).cloned() else { return Ok(again) };
+        let listened = self.listener.get().is_some();
         let read = with_workspace(|workspace| {
-            self.with_record(&segment, place.offset, slot.most_bytes(), workspace, |head, _, _| Ok(head))
+            self.with_record(&segment, place.offset, slot.most_bytes(), workspace, |head, body, _| {
+                let key = split(&head, body).filter(|_| listened).map(|(key, ..)| key.to_vec());
+                Ok((head, key))
+            })
         });
-        let head = match read {
-            Ok(head) => head,
+        let (head, key) = match read {
+            Ok(read) => read,
             // A damaged record cannot be counted out; it is reported when it is read.
             Err(crate::Error::Corrupt { .. }) => return Ok(again),
             Err(error) => return Err(error),
@@ -126,6 +131,10 @@ impl Shared {
             }
             let counted = self.expire(writer, hash, slot, &segment, &head, time);
             swept.expired += u64::from(counted);
+            if let Some(key) = key.filter(|_| counted) {
+                let version = version_of(&segment, place.offset, &head);
+                self.tell(Told::Deleted { key: &key, version });
+            }
             return Ok(counted.then(|| deadline_of(self.floor_deadline(time))));
         }
         let over = match head.kind {

@@ -14,6 +14,7 @@ use crate::point::{bug, point};
 use crate::record::{Coded, Draft, Head, KEY_LIMIT, Kind, Location, META_LIMIT, VALUE_LIMIT};
 use crate::shared::Shared;
 use crate::tally::Tally;
+use crate::told::Told;
 use crate::writer::{Purpose, Writer};
 
 /// On what a write depends.
@@ -188,6 +189,7 @@ impl Shared {
         let slot = Slot::new(hash.tag(), appended.place, appended.len, put.expires_ms, false);
         let tally = tally_of(&draft.head, appended.len);
         self.replace(&mut writer, hash, slot, old.as_ref(), Some((put.group, tally)));
+        self.tell(Told::Put { key, version: appended.version });
         let position = writer.position();
         drop(writer);
         if !put.deferred && self.config.durability.is_durable() {
@@ -220,6 +222,7 @@ impl Shared {
         }
         let slot = Slot::new(hash.tag(), appended.place, appended.len, draft.head.expires_ms, true);
         self.replace(&mut writer, hash, slot, old.as_ref(), None);
+        self.tell(Told::Deleted { key, version: appended.version });
         let position = writer.position();
         drop(writer);
         if !delete.deferred && self.config.durability.is_durable() && !bug("delete_not_durable") {

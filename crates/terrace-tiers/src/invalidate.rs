@@ -13,7 +13,7 @@ use terrace_store::{
     Condition, DeleteOptions, Deleted, Entry, Key, PutOptions, Result, Store, StoreExt, Version,
 };
 
-use crate::generations::{Generations, Kept, Mode, Scope, Verdict};
+use crate::generations::{Kept, Mode, Scope, Verdict};
 use crate::tier::Lower;
 use crate::tiers::Tiers;
 
@@ -118,8 +118,9 @@ impl Tiers {
         for lower in &self.lower {
             let Some(iterate) = lower.store.as_iterate() else { continue };
             let Ok(mut namespaces) = iterate.namespaces().await else { continue };
-            // The marks are what makes the dead dead: they stay.
-            namespaces.retain(|namespace| *namespace != Generations::namespace());
+            // Namespaces of Terrace itself stay: the marks, which make the dead dead, and what is kept beside the cache
+            // and carries no stamp of it.
+            namespaces.retain(|namespace| !namespace.name().starts_with(&[0]));
             for namespace in namespaces {
                 // Whole entries: the verdict depends on their tags and stamps.
                 let list = List { order: Order::Any, limit: PAGE, ..List::all(namespace) };

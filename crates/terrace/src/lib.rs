@@ -8,6 +8,8 @@ mod get;
 mod invalidate;
 mod lookup;
 mod mixed;
+#[cfg(feature = "object_store")]
+pub mod object_store;
 mod put;
 mod runtime;
 mod slot;

@@ -82,12 +82,13 @@ impl Shared {
     fn clear(&self, namespace: Option<&Namespace>) -> Result<u64> {
         let now = self.clock.wall_ms();
         let floor_deadline_ms = self.floor_deadline_ms();
+        let tell = || self.watchers.tell_cleared(namespace);
         let removed = match namespace {
-            None => self.groups.clear_all(&self.disk, floor_deadline_ms, now)?,
+            None => self.groups.clear_all(&self.disk, floor_deadline_ms, now, &tell)?,
             Some(namespace) => {
                 // One that was never put to gets its floor, too.
                 let group = self.groups.number(&self.disk, namespace.flat_prefix(), now)?;
-                let cleared = self.disk.clear(Some(group), floor_deadline_ms, now);
+                let cleared = self.disk.clear_then(Some(group), floor_deadline_ms, now, &tell);
                 cleared.map_err(|error| translate("clear", error))?
             }
         };

@@ -96,10 +96,17 @@ impl Groups {
     ///
     /// # Errors
     /// Those of a clear and of a put.
-    pub(super) fn clear_all(&self, disk: &Disk, floor_deadline_ms: u64, now_ms: u64) -> Result<u64> {
+    pub(super) fn clear_all(
+        &self,
+        disk: &Disk,
+        floor_deadline_ms: u64,
+        now_ms: u64,
+        then: &dyn Fn(),
+    ) -> Result<u64> {
         let numbers = self.numbers.write().unwrap_or_else(PoisonError::into_inner);
-        let removed =
-            disk.clear(None, floor_deadline_ms, now_ms).map_err(|error| translate("clear", error))?;
+        let removed = disk
+            .clear_then(None, floor_deadline_ms, now_ms, then)
+            .map_err(|error| translate("clear", error))?;
         // If it is not written again because the process ends here, nothing needs the numbers.
         write(disk, &numbers, now_ms)?;
         Ok(removed.saturating_sub(1))

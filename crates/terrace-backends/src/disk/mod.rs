@@ -19,7 +19,7 @@
 //! With [`DiskConfig::cache`] the oldest entries leave when the budget is used up, and those that were read are kept.
 //!
 //! # What it is not
-//! One process at a time; no watching, no leases.
+//! One process at a time; no leases.
 
 mod capability;
 mod config;
@@ -31,6 +31,7 @@ pub mod migrate;
 mod shared;
 mod upkeep;
 mod view;
+mod watch;
 
 use std::future::ready;
 use std::sync::Arc;
@@ -184,7 +185,7 @@ impl Store for DiskStore {
     }
 
     fn as_watch(&self) -> Option<&dyn Watch> {
-        None
+        Some(self)
     }
 
     fn as_lock(&self) -> Option<&dyn Lock> {

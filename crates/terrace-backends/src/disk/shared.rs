@@ -20,11 +20,13 @@ use super::error::translate;
 use super::groups::Groups;
 use super::{NAME, meta};
 use crate::progress::{Journal, Progress, synced, unknown};
+use crate::watchers::Watchers;
 
 /// What is shared.
 pub(super) struct Shared {
     pub(super) disk: Disk,
     pub(super) groups: Groups,
+    pub(super) watchers: Arc<Watchers>,
     pub(super) progress: Arc<Progress>,
     pub(super) durability: Durability,
     pub(super) compaction_bytes_per_second: u64,
@@ -74,6 +76,7 @@ impl Shared {
         let shared = Self {
             disk,
             groups,
+            watchers: Arc::default(),
             progress: Arc::default(),
             durability: config.durability,
             compaction_bytes_per_second: config.compaction_bytes_per_second,
@@ -236,6 +239,7 @@ impl Shared {
         }
         let outcome = self.disk.close().map_err(|error| translate("close", error));
         self.progress.settle(u64::MAX, outcome.clone());
+        self.watchers.close();
         outcome
     }
 }

@@ -36,6 +36,7 @@ mod config;
 mod folder;
 mod index;
 mod object;
+mod paths;
 mod read;
 mod scan;
 mod sequence;
@@ -46,7 +47,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use terrace_store::capability::{Batch, Cursor, Iterate, List, Outcome, Page, Write};
+use terrace_store::capability::{Batch, Cursor, Iterate, List, Outcome, Page, Paths, Write};
 use terrace_store::spawn::offload;
 use terrace_store::{
     BoxFuture, Capabilities, Clock, DeleteOptions, Deleted, Durability, Entry, Error, ErrorKind, Health, Key,
@@ -323,6 +324,10 @@ impl Store for FsStore {
     }
 
     fn as_iterate(&self) -> Option<&dyn Iterate> {
+        Some(self)
+    }
+
+    fn as_paths(&self) -> Option<&dyn Paths> {
         Some(self)
     }
 }

@@ -78,6 +78,19 @@ pub trait Engine: Read {
     /// be in this process alone. An error means that nothing was changed.
     fn write(&self, operation: &'static str, changes: Vec<Change>) -> Result<()>;
 
+    /// Tells what lies in these rows of [`Space::Entries`], one after another in their order, to somebody who is about to
+    /// write them and lets nobody else do so: as [`Read::get`] for each, where an engine has nothing cheaper.
+    fn before(
+        &self,
+        operation: &'static str,
+        rows: &[Bytes],
+        mut tell: impl FnMut(usize, Result<Option<Bytes>>),
+    ) {
+        for (at, row) in rows.iter().enumerate() {
+            tell(at, self.get(operation, Space::Entries, row));
+        }
+    }
+
     /// As [`Engine::write`], for one row in [`Space::Entries`].
     fn insert(&self, operation: &'static str, row: Bytes, value: Bytes) -> Result<()> {
         self.write(operation, vec![Change::Put(Space::Entries, row, value)])

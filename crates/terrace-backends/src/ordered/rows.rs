@@ -171,7 +171,17 @@ pub(super) fn lookup<R: Read>(
     operation: &'static str,
     row: &[u8],
 ) -> Result<Option<Bytes>> {
-    let error = match reader.get(operation, Space::Entries, row) {
+    recovered(reader, damage, row, reader.get(operation, Space::Entries, row))
+}
+
+/// What a get found, or what the range finds if the get met damage.
+pub(super) fn recovered<R: Read>(
+    reader: &R,
+    damage: &Damage,
+    row: &[u8],
+    found: Result<Option<Bytes>>,
+) -> Result<Option<Bytes>> {
+    let error = match found {
         Err(error) if error.kind() == ErrorKind::Corrupt => error,
         value => return value,
     };

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use terrace_store::capability::{Change as Told, Outcome, Write};
 use terrace_store::store::VALUE_LIMIT;
 use terrace_store::{
@@ -17,7 +18,7 @@ use terrace_store::{
 use super::engine::{self, Engine, Space};
 use super::folder::Folder;
 use super::row::{self, Due};
-use super::rows::lookup;
+use super::rows::recovered;
 use crate::record::{self, Summary};
 use crate::spaces::Amount;
 use crate::watchers::Watchers;
@@ -66,8 +67,35 @@ impl Prior {
         Ok(Self { summary: Some(summary), due, amount, ..Self::default() })
     }
 
+    /// What lies in each of these rows, which somebody is about to write.
+    fn read_all<E: Engine>(
+        folder: &Folder<E>,
+        operation: &'static str,
+        keys: &[&Key],
+        rows: &[Bytes],
+    ) -> Result<Vec<Self>> {
+        let mut priors = Vec::with_capacity(rows.len());
+        folder.engine.before(operation, rows, |at, found| {
+            priors.push(Self::found(folder, keys[at], &rows[at], found));
+        });
+        priors.into_iter().collect()
+    }
+
     fn read<E: Engine>(folder: &Folder<E>, operation: &'static str, key: &Key, row: &Bytes) -> Result<Self> {
-        match lookup(&folder.engine, &folder.damage, operation, row) {
+        let mut prior = Ok(Self::default());
+        folder.engine.before(operation, std::slice::from_ref(row), |_, found| {
+            prior = Self::found(folder, key, row, found);
+        });
+        prior
+    }
+
+    fn found<E: Engine>(
+        folder: &Folder<E>,
+        key: &Key,
+        row: &Bytes,
+        found: Result<Option<Bytes>>,
+    ) -> Result<Self> {
+        match recovered(&folder.engine, &folder.damage, row, found) {
             Ok(None) => Ok(Self::default()),
             Ok(Some(value)) => Self::weigh(folder, key, row, value),
             Err(error) if error.kind() == ErrorKind::Corrupt => {
@@ -176,21 +204,26 @@ impl<E: Engine> Folder<E> {
         let rows: Vec<Bytes> = writes.iter().map(|write| row::row(write.key())).collect();
         let read: Vec<Bytes> = unchanged.iter().map(|(key, _)| row::row(key)).collect();
         let _stripes = self.stripes.lock_many(rows.iter().chain(&read).map(|row| &row[..]));
-        for ((key, version), row) in unchanged.iter().zip(&read) {
-            if Prior::read(self, "commit", key, row)?.current(now.wall_ms) != *version {
+        let read_keys: Vec<&Key> = unchanged.iter().map(|(key, _)| key).collect();
+        let found = Prior::read_all(self, "commit", &read_keys, &read)?;
+        for ((key, version), prior) in unchanged.iter().zip(found) {
+            if prior.current(now.wall_ms) != *version {
                 return Err(Error::new(ErrorKind::Conflict, "commit")
                     .with("key", format_args!("{key:?}"))
                     .because("somebody changed what the transaction has read; run it again"));
             }
         }
+        let keys: Vec<&Key> = writes.iter().map(Write::key).collect();
+        let priors = Prior::read_all(self, "apply", &keys, &rows)?;
         let mut changes: Vec<Change> = Vec::with_capacity(writes.len());
-        let mut places: HashMap<Bytes, (usize, Summary)> = HashMap::new();
+        let mut places: HashMap<Bytes, (usize, Summary), RandomState> =
+            HashMap::with_capacity_and_hasher(writes.len(), RandomState::default());
         let mut outcomes = Vec::with_capacity(writes.len());
-        for (write, row) in writes.iter().zip(rows) {
+        for ((write, row), prior) in writes.iter().zip(rows).zip(priors) {
             let place = places.get(&row).copied();
             let prior = match place {
                 Some((at, summary)) => changes[at].as_prior(summary),
-                None => Prior::read(self, "apply", write.key(), &row)?,
+                None => prior,
             };
             let live = prior.current(now.wall_ms).is_some();
             let planned = match write {

@@ -213,6 +213,25 @@ impl Engine for Redb {
         Ok(())
     }
 
+    /// From one view for all of them.
+    fn before(
+        &self,
+        operation: &'static str,
+        rows: &[Bytes],
+        mut tell: impl FnMut(usize, Result<Option<Bytes>>),
+    ) {
+        let latest = self.latest(operation);
+        for (at, row) in rows.iter().enumerate() {
+            tell(
+                at,
+                latest
+                    .as_ref()
+                    .map_err(Clone::clone)
+                    .and_then(|latest| latest.get(operation, Space::Entries, row)),
+            );
+        }
+    }
+
     fn hand_over(&self, operation: &'static str) -> Result<()> {
         self.sync(operation)
     }

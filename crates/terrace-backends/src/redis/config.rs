@@ -92,6 +92,53 @@ impl RedisConfig {
     }
 }
 
+/// How a [`RedisClusterStore`](super::RedisClusterStore) is set up.
+#[derive(Clone, Debug)]
+pub struct RedisClusterConfig {
+    /// One server of the cluster, and all else; the number of connections is not read: there is one to each server.
+    pub redis: RedisConfig,
+    /// Other servers as host:port, for when the first one is not there.
+    pub nodes: Vec<String>,
+    /// In how many parts, each in another slot, its namespaces are laid. It cannot be changed later.
+    pub parts: usize,
+}
+
+/// More parts than that only cost memory in the servers.
+pub(super) const MOST_PARTS: usize = 1024;
+
+impl RedisClusterConfig {
+    /// A store in the cluster of this server, with the prefix `terrace`, in 16 parts.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { redis: RedisConfig::new(url), nodes: Vec::new(), parts: 16 }
+    }
+
+    /// What a URL such as `redis+cluster://host:7000?nodes=host:7001,host:7002&parts=64` says.
+    ///
+    /// # Errors
+    /// `Config` for an option it does not know or cannot read.
+    pub(crate) fn from_url(mut url: Url) -> Result<Self> {
+        let nodes = url.text("nodes").unwrap_or_default();
+        let parts = url.number("parts")?;
+        let connections = url.text("connections").is_some();
+        if connections {
+            return Err(refused("a cluster has one connection to each server; leave out connections"));
+        }
+        let mut redis = RedisConfig::from_url(url)?;
+        redis.url = redis.url.replacen("+cluster:", ":", 1);
+        let config = Self::new("");
+        let nodes = nodes.split(',').filter(|node| !node.is_empty()).map(str::to_owned).collect();
+        Ok(Self { redis, nodes, parts: parts.unwrap_or(config.parts) })
+    }
+
+    /// Refuses what the store cannot do.
+    pub(super) fn check(&self) -> Result<()> {
+        if !(1..=MOST_PARTS).contains(&self.parts) {
+            return Err(refused(&format!("parts is 1 to {MOST_PARTS}")));
+        }
+        self.redis.check()
+    }
+}
+
 /// Without the password.
 impl std::fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -128,6 +175,22 @@ mod tests {
         assert_eq!((found.prefix.as_str(), found.connections, found.compress_from), ("a", 2, Some(9)));
         assert_eq!((found.timeout, found.durability), (Duration::from_millis(50), Durability::Always));
         assert!(!format!("{found:?}").contains("p%40ss"), "{found:?}");
+    }
+
+    #[test]
+    fn a_url_of_a_cluster_says_its_servers_and_parts() {
+        let url = "rediss+cluster://me:p@a:7000?nodes=b:7001,[::1]:7002&parts=4&prefix=x";
+        let found = RedisClusterConfig::from_url(Url::parse(url).unwrap()).unwrap();
+        assert_eq!(found.redis.url, "rediss://me:p@a:7000");
+        assert_eq!((found.nodes.join(" "), found.parts), ("b:7001 [::1]:7002".into(), 4));
+        assert_eq!(found.redis.prefix, "x");
+        for (option, words) in
+            [("parts=0", "1 to 1024"), ("connections=3", "one connection"), ("node=b", "`node`")]
+        {
+            let url = Url::parse(&format!("redis+cluster://a?{option}")).unwrap();
+            let error = RedisClusterConfig::from_url(url).and_then(|config| config.check()).unwrap_err();
+            assert!(error.to_string().contains(words), "{option}: {error}");
+        }
     }
 
     #[test]

@@ -10,10 +10,28 @@ use crate::remote::about_trust;
 pub(super) fn translate(operation: &'static str, writes: bool, source: RedisError) -> Error {
     let (kind, why) = classify(&source);
     let lost = matches!(kind, ErrorKind::Timeout | ErrorKind::Network);
-    let kind = if writes && lost && !source.is_connection_refusal() { ErrorKind::Unknown } else { kind };
+    let kind = if writes && lost && !was_refused(&source) { ErrorKind::Unknown } else { kind };
     let error = Error::new(kind, operation).with("store", NAME);
     let error = if why.is_empty() { error } else { error.because(why) };
     error.caused_by(source)
+}
+
+/// Whether nothing was done: nobody was there, or who was there does not own the slot.
+pub(super) fn was_refused(source: &RedisError) -> bool {
+    let away = matches!(
+        source.kind(),
+        Kind::ClusterConnectionNotFound
+            | Kind::Server(
+                ServerErrorKind::Moved
+                    | ServerErrorKind::Ask
+                    | ServerErrorKind::TryAgain
+                    | ServerErrorKind::ClusterDown
+                    | ServerErrorKind::MasterDown
+                    | ServerErrorKind::ReadOnly
+                    | ServerErrorKind::BusyLoading
+            )
+    );
+    away || source.is_connection_refusal()
 }
 
 /// A call that was not answered in its time.
@@ -40,6 +58,16 @@ fn classify(source: &RedisError) -> (ErrorKind, &'static str) {
         Kind::InvalidClientConfig | Kind::RESP3NotSupported => (ErrorKind::Config, ""),
         Kind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::TryAgain) => {
             (ErrorKind::Busy, "the server is still loading its data")
+        }
+        Kind::ClusterConnectionNotFound => {
+            (ErrorKind::Network, "no server of the cluster that owns the slot answers")
+        }
+        Kind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => (
+            ErrorKind::Unavailable,
+            "the server is one of a cluster and does not own the slot; write redis+cluster: in the URL, or try again",
+        ),
+        Kind::Server(ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown) => {
+            (ErrorKind::Unavailable, "nobody owns the slot now; the cluster is choosing, or has lost a part")
         }
         Kind::Server(ServerErrorKind::NoPerm) => {
             (ErrorKind::Denied, "the server's access list does not allow this user what the store needs")

@@ -16,34 +16,42 @@
 //! a little after the write was acknowledged elsewhere; a watcher whose connection broke is told that it
 //! [`Lagged`](terrace_store::capability::Change::Lagged).
 //!
-//! In a cluster all of a prefix lies in one slot; different prefixes may lie on different servers.
+//! Leases are granted with fencing tokens, as safe as the server keeps what it acknowledged: see [`RedisConfig::durability`]
+//! and what a failover may lose.
+//!
+//! In a Redis Cluster a store is a [`RedisClusterStore`] (`redis+cluster:`): its namespaces are spread over the slots.
 
 mod capability;
+mod cluster;
 mod config;
 mod error;
+mod lease;
 mod link;
 mod list;
 mod listen;
 mod names;
 mod read;
 mod script;
+mod slots;
 mod sweep;
 mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use terrace_store::capability::{Cursor, List, Outcome, Page, Publish, Watch, Write};
+use terrace_store::capability::{Cursor, List, Lock, Outcome, Page, Publish, Watch, Write};
 use terrace_store::{
     Clock, Durability, Entry, Error, ErrorKind, Key, Namespace, Result, Spawn, Swept, Version,
 };
 use tokio::sync::OnceCell;
 
-pub use config::RedisConfig;
+pub use cluster::{RedisCluster, RedisClusterStore};
+pub use config::{RedisClusterConfig, RedisConfig};
 use link::{Intent, Link};
 use names::Names;
 use script::Call;
 
-use crate::remote::{Life, Remote, RemoteStore};
+use crate::remote::{Held, Life, Remote, RemoteStore, holder};
 
 /// Its scheme.
 const NAME: &str = "redis";
@@ -51,16 +59,36 @@ const NAME: &str = "redis";
 const FORMAT: &str = "1";
 
 /// A store in a Redis server. See the [module's documentation](self).
-///
-/// It grants no leases: one in a server that may fail over is good for efficiency only, and judged by its clock.
 pub type RedisStore = RemoteStore<Redis>;
+
+/// Which versions a part of a store draws.
+struct Sequence {
+    part: usize,
+    parts: usize,
+    /// The highest version that this process has seen in any part: the next one it causes is above it.
+    seen: Arc<AtomicU64>,
+}
+
+impl Sequence {
+    fn see(&self, version: Version) {
+        if self.parts > 1 {
+            self.seen.fetch_max(version.0, Ordering::Relaxed);
+        }
+    }
+}
 
 /// What such a store does in its server.
 pub struct Redis {
     link: Arc<Link>,
     names: Names,
+    /// What must lie under the prefix: the format, and in a cluster the number of parts.
+    format: String,
     config: RedisConfig,
     life: Life,
+    held: Held,
+    sequence: Sequence,
+    /// Tells the leases of this store from those of others.
+    holder: [u8; 16],
     ready: OnceCell<()>,
 }
 
@@ -72,17 +100,38 @@ impl RedisStore {
     /// `Config` for a URL or option that makes no sense, or outside of a tokio runtime.
     pub fn open(config: RedisConfig, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Self> {
         config.check()?;
-        Ok(Self::over(Redis {
-            link: Arc::new(Link::open(&config)?),
-            names: Names::new(&config.prefix),
-            config,
-            life: Life::begin(NAME, clock, spawn),
-            ready: OnceCell::new(),
-        }))
+        let link = Link::open(&config)?;
+        let names = Names::new(&config.prefix);
+        let alone = Sequence { part: 0, parts: 1, seen: Arc::default() };
+        Ok(Self::over(Redis::begin(link, names, FORMAT.to_owned(), alone, config, clock, spawn)))
     }
 }
 
 impl Redis {
+    fn begin(
+        link: Link,
+        names: Names,
+        format: String,
+        sequence: Sequence,
+        config: RedisConfig,
+        clock: Arc<dyn Clock>,
+        spawn: Arc<dyn Spawn>,
+    ) -> Self {
+        let life = Life::begin(NAME, clock, spawn);
+        let (held, holder) = (Held::default(), holder());
+        Self {
+            link: Arc::new(link),
+            names,
+            format,
+            config,
+            life,
+            held,
+            sequence,
+            holder,
+            ready: OnceCell::new(),
+        }
+    }
+
     /// Makes sure that the store may be used: it is open, the server is there, and is what is asked for.
     async fn ready(&self, operation: &'static str) -> Result<()> {
         self.life.check_open(operation)?;
@@ -91,18 +140,12 @@ impl Redis {
 
     async fn check_server(&self) -> Result<()> {
         let mut both = redis::pipe();
-        both.cmd("SET").arg(&self.names.format).arg(FORMAT).arg("NX").ignore();
+        both.cmd("SET").arg(&self.names.format).arg(&self.format).arg("NX").ignore();
         both.cmd("GET").arg(&self.names.format);
         let found: Vec<Option<String>> = self.link.run_all(Intent::Read("open"), &both).await?;
         match found.last().and_then(Option::as_deref) {
-            Some(FORMAT) => {}
-            Some(other) => {
-                return Err(Error::new(ErrorKind::Config, "open").with("store", NAME).because(format!(
-                    "what lies under the prefix `{}` is of format {other}, this release reads format {FORMAT}: use \
-                     a newer release, or another prefix",
-                    self.config.prefix
-                )));
-            }
+            Some(found) if found == self.format => {}
+            Some(other) => return Err(self.other_format(other)),
             None => {
                 return Err(Error::new(ErrorKind::Unavailable, "open")
                     .with("store", NAME)
@@ -110,6 +153,23 @@ impl Redis {
             }
         }
         self.check_durability().await
+    }
+
+    fn other_format(&self, other: &str) -> Error {
+        let prefix = &self.config.prefix;
+        let error = Error::new(ErrorKind::Config, "open").with("store", NAME);
+        let parts = |format: &str| Some(format.split_once('/')?.1.to_owned());
+        match (parts(other), parts(&self.format)) {
+            (Some(found), Some(wanted)) if other.split('/').next() == Some(FORMAT) => error.because(format!(
+                "what lies under the prefix `{prefix}` is in {found} parts and not in {wanted}: say parts={found}, or \
+                 use another prefix"
+            )),
+            _ => error.because(format!(
+                "what lies under the prefix `{prefix}` is of format {other}, this release reads format {}: use a newer \
+                 release, or another prefix",
+                self.format
+            )),
+        }
     }
 
     async fn check_durability(&self) -> Result<()> {
@@ -138,6 +198,17 @@ impl Redis {
         )))
     }
 
+    /// A version above all that were used, and above this one.
+    async fn draw(&self, above: Option<Version>) -> Result<Version> {
+        self.ready("reserve").await?;
+        let mut call = self.call();
+        if let Some(above) = above {
+            call.argument(names::digits(above.0));
+        }
+        let drawn: Vec<u8> = call.run(&self.link, Intent::Read("reserve"), &script::RESERVE).await?;
+        names::version(&drawn).inspect(|version| self.sequence.see(*version))
+    }
+
     /// A call of a script with what each gets first.
     fn call(&self) -> Call {
         let mut call = Call::default();
@@ -145,6 +216,9 @@ impl Redis {
         call.argument(names::digits(self.life.wall_ms()));
         call.argument(names::digits(self.life.floor_deadline()));
         call.argument(self.names.changes.clone());
+        call.argument(names::digits(self.sequence.seen.load(Ordering::Relaxed)));
+        call.argument(self.sequence.part.to_string());
+        call.argument(self.sequence.parts.to_string());
         call
     }
 }
@@ -197,9 +271,7 @@ impl Remote for Redis {
     }
 
     async fn reserve(&self) -> Result<Version> {
-        self.ready("reserve").await?;
-        let drawn: Vec<u8> = self.call().run(&self.link, Intent::Read("reserve"), &script::RESERVE).await?;
-        names::version(&drawn)
+        self.draw(None).await
     }
 
     async fn flush(&self) -> Result<()> {
@@ -220,6 +292,10 @@ impl Remote for Redis {
     }
 
     fn as_watch(&self) -> Option<&dyn Watch> {
+        Some(self)
+    }
+
+    fn as_lock(&self) -> Option<&dyn Lock> {
         Some(self)
     }
 

@@ -10,10 +10,13 @@
 //! {P}:s              string   the highest version that was used
 //! {P}:w              channel  changes: kind, version, flat key
 //! {P}:m:<channel>    channel  published messages
-//! {P}:v              string   the format of all this
+//! {P}:l:<name>       hash     a lease: holder, token, and its end by the server's clock (ms)
+//! {P}:n              string   the token of the last lease
+//! {P}:v              string   the format of all this; in a cluster with the number of parts behind a slash
 //! ```
 //!
-//! The braces keep all of it in one slot of a cluster, since scripts need their keys together. A namespace is named by
+//! The braces keep all of it in one slot of a cluster, since scripts need their keys together. There a store is in parts,
+//! each of which is all of this under a name `P` of its own. A namespace is named by
 //! its flat prefix, the length byte and the name. Numbers in records and scripts are text of twenty digits.
 //!
 //! ```text
@@ -61,6 +64,14 @@ impl Names {
 
     pub(super) fn channel(&self, channel: &[u8]) -> Vec<u8> {
         self.of(b"m:", channel)
+    }
+
+    pub(super) fn lease(&self, name: &[u8]) -> Vec<u8> {
+        self.of(b"l:", name)
+    }
+
+    pub(super) fn tokens(&self) -> Vec<u8> {
+        self.of(b"n", b"")
     }
 
     pub(super) fn ends(&self) -> &[u8] {

@@ -112,6 +112,7 @@ impl Redis {
         }
         let header = Header::parse(record)?;
         let counts = header.is_live(self.life.wall_ms()) && !floors.bury(key, header.version);
+        self.sequence.see(header.version);
         Ok(counts.then_some(header))
     }
 

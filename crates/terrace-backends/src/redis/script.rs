@@ -17,6 +17,9 @@ pub(super) static APPLY: LazyLock<Text> = script!("lua/apply.lua");
 pub(super) static RESERVE: LazyLock<Text> = script!("lua/reserve.lua");
 pub(super) static SWEEP: LazyLock<Text> = script!("lua/sweep.lua");
 pub(super) static CLEAR: LazyLock<Text> = script!("lua/clear.lua");
+pub(super) static ACQUIRE: LazyLock<Text> = LazyLock::new(|| Text::new(include_str!("lua/acquire.lua")));
+pub(super) static RENEW: LazyLock<Text> = LazyLock::new(|| Text::new(include_str!("lua/renew.lua")));
+pub(super) static RELEASE: LazyLock<Text> = LazyLock::new(|| Text::new(include_str!("lua/release.lua")));
 
 /// A script and its hash.
 pub(super) struct Text {

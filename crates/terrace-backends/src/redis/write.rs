@@ -39,7 +39,16 @@ impl Redis {
             let error = Error::new(ErrorKind::Conflict, operation).with("store", super::NAME);
             error.because("something that was read has changed meanwhile; begin again")
         })?;
-        writes.iter().zip(outcomes).map(|(write, outcome)| read_outcome(write, &outcome)).collect()
+        let outcomes = writes.iter().zip(outcomes).map(|(write, outcome)| {
+            let outcome = read_outcome(write, &outcome)?;
+            if let Outcome::Put(Written::Stored { version, .. })
+            | Outcome::Delete(Deleted::Done { version, .. }) = outcome
+            {
+                self.sequence.see(version);
+            }
+            Ok(outcome)
+        });
+        outcomes.collect()
     }
 
     fn add(&self, call: &mut Call, write: &Write) -> Result<()> {
@@ -111,9 +120,10 @@ impl Redis {
         self.ready("flush").await?;
         let mut wait = redis::cmd("WAITAOF");
         wait.arg(1).arg(0).arg(u64::try_from(self.config.timeout.as_millis()).unwrap_or(u64::MAX));
-        match self.link.run::<redis::Value>(Intent::Read("flush"), &wait).await {
+        // The server waits for what came over the connection that asks.
+        match self.link.run_on_each(Intent::Read("flush"), &wait).await {
             Err(error) if error.kind() == ErrorKind::Unavailable => Ok(()),
-            done => done.map(drop),
+            done => done,
         }
     }
 }

@@ -4,9 +4,9 @@
 //! that (single writes, batches, optimistic transactions, the questions about capabilities) are here, once. What a
 //! server can tell, lease or publish the client answers for itself.
 
-#[cfg(any(feature = "etcd", feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "mysql", feature = "postgres", feature = "redis"))]
 mod held;
-#[cfg(any(feature = "mysql", feature = "nats", feature = "postgres"))]
+#[cfg(any(feature = "mysql", feature = "nats", feature = "postgres", feature = "redis"))]
 mod holder;
 mod in_runtime;
 mod leaving;
@@ -28,9 +28,9 @@ use terrace_store::{
     Namespace, PutOptions, Result, Store, Swept, Version, Versions, Written,
 };
 
-#[cfg(any(feature = "etcd", feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "mysql", feature = "postgres", feature = "redis"))]
 pub(crate) use held::Held;
-#[cfg(any(feature = "mysql", feature = "nats", feature = "postgres"))]
+#[cfg(any(feature = "mysql", feature = "nats", feature = "postgres", feature = "redis"))]
 pub(crate) use holder::holder;
 pub(crate) use in_runtime::{InRuntime, runtime};
 pub(crate) use life::Life;
@@ -55,6 +55,11 @@ pub trait Remote: Send + Sync + 'static {
 
     /// What an acknowledgement means, as opened.
     fn durability(&self) -> Durability;
+
+    /// Whether what was written is still there when it was closed and opened again.
+    fn persistent(&self) -> bool {
+        true
+    }
 
     /// Whether it may still be used.
     ///
@@ -99,6 +104,11 @@ pub trait Remote: Send + Sync + 'static {
 
     /// As [`Iterate::count`] and [`Iterate::bytes`].
     fn amount(&self, namespace: &Namespace) -> impl Future<Output = Result<(u64, u64)>> + Send;
+
+    /// As [`Iterate::count`], where that can be told without the bytes.
+    fn count(&self, namespace: &Namespace) -> impl Future<Output = Result<u64>> + Send {
+        async move { self.amount(namespace).await.map(|amount| amount.0) }
+    }
 
     /// As [`Iterate::namespaces`].
     fn namespaces(&self) -> impl Future<Output = Result<Vec<Namespace>>> + Send;
@@ -168,7 +178,7 @@ impl<R: Remote> Store for RemoteStore<R> {
         Capabilities {
             versions: Versions::Assigned,
             durability: self.0.durability(),
-            persistent: true,
+            persistent: self.0.persistent(),
             atomic_batches: R::ATOMIC_BATCHES,
             in_place: false,
         }
@@ -284,7 +294,7 @@ impl<R: Remote> Iterate for RemoteStore<R> {
     }
 
     fn count<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(async move { self.0.amount(namespace).await.map(|amount| amount.0) })
+        Box::pin(self.0.count(namespace))
     }
 
     fn bytes<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<u64>> {

@@ -12,7 +12,7 @@ use terrace_store::{Error, Result};
 use super::config::SqliteConfig;
 use super::connection::{self, Readers};
 use super::error::translate;
-use super::rows::{Source, SqliteRows};
+use super::rows::{Source, SqliteRows, one};
 use crate::ordered::{Change, Engine, Read, Space};
 
 /// An SQLite database.
@@ -141,6 +141,25 @@ impl Engine for Sqlite {
 
     fn write(&self, operation: &'static str, changes: Vec<Change>) -> Result<()> {
         transact(&self.writer(), &changes).map_err(|source| translate(operation, source))
+    }
+
+    /// By the connection that writes, whose pages are those of the last write: another one finds its own outdated by every
+    /// write, and reads them anew from the log. Many are read in one transaction.
+    fn before(
+        &self,
+        operation: &'static str,
+        rows: &[Bytes],
+        mut tell: impl FnMut(usize, Result<Option<Bytes>>),
+    ) {
+        let writer = self.writer();
+        let together = rows.len() > 1 && run(&writer, "BEGIN").is_ok();
+        for (at, row) in rows.iter().enumerate() {
+            tell(at, one(&writer, operation, Space::Entries, row));
+        }
+        if together && run(&writer, "COMMIT").is_err() {
+            // It only read.
+            let _ = run(&writer, "ROLLBACK");
+        }
     }
 
     /// What is committed is with the operating system.

@@ -34,17 +34,7 @@ impl Source {
     }
 
     pub(super) fn get(&self, operation: &'static str, space: Space, row: &[u8]) -> Result<Option<Bytes>> {
-        let sql = match space {
-            Space::Entries => "SELECT value FROM entries WHERE key = ?1",
-            Space::Expiry => "SELECT value FROM expiry WHERE key = ?1",
-            Space::Meta => "SELECT value FROM meta WHERE key = ?1",
-        };
-        self.with(|connection| {
-            let value = connection
-                .prepare_cached(sql)
-                .and_then(|mut get| get.query_row([row], |row| blob(row, 0)).optional());
-            value.map_err(|source| translate(operation, source))
-        })
+        self.with(|connection| one(connection, operation, space, row))
     }
 
     pub(super) fn range(
@@ -65,6 +55,23 @@ impl Source {
             done: false,
         }
     }
+}
+
+/// The value of a row as a connection sees it.
+pub(super) fn one(
+    connection: &Connection,
+    operation: &'static str,
+    space: Space,
+    row: &[u8],
+) -> Result<Option<Bytes>> {
+    let value = connection
+        .prepare_cached(match space {
+            Space::Entries => "SELECT value FROM entries WHERE key = ?1",
+            Space::Expiry => "SELECT value FROM expiry WHERE key = ?1",
+            Space::Meta => "SELECT value FROM meta WHERE key = ?1",
+        })
+        .and_then(|mut get| get.query_row([row], |row| blob(row, 0)).optional());
+    value.map_err(|source| translate(operation, source))
 }
 
 fn blob(row: &Row<'_>, column: usize) -> ::rusqlite::Result<Bytes> {

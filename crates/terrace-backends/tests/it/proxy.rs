@@ -20,7 +20,12 @@ struct State {
 
 impl Proxy {
     pub(super) fn to(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at(0, server)
+    }
+
+    /// On this port.
+    pub(super) fn at(port: u16, server: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(State {
             open: Mutex::default(),

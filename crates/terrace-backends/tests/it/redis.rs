@@ -1,5 +1,7 @@
 //! redis: the contract in a real server, and what happens when that is away, slow, full or somebody else's.
 
+mod cluster;
+mod nodes;
 mod server;
 
 use std::num::NonZeroU64;

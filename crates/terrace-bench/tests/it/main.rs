@@ -110,3 +110,29 @@ fn a_server_that_cannot_be_measured_is_an_error_and_no_figure() {
     assert!(text(&output.stderr).contains("/nowhere/terrace"), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout), "");
 }
+
+#[test]
+fn layers_compares_filters_codecs_and_every_layer() {
+    let output = bench(&["layers", "--quick", "--json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let lines: Vec<serde_json::Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let has = |case: &str, subject: &str, metric: &str| {
+        lines
+            .iter()
+            .any(|line| line["case"] == case && line["subject"] == subject && line["metric"] == metric)
+    };
+    for filter in ["terrace", "XXH3 alone", "sbbf", "fastbloom", "bloomfilter"] {
+        assert!(has("bloom, mistakes, by key of 24 B", filter, "mistakes"), "{filter}");
+    }
+    assert!(has("bloom, insert and ask in turn, two threads", "fastbloom, atomic", "2t in"));
+    for kind in ["text", "json", "binary", "noise"] {
+        for aim in ["latency", "balanced", "space"] {
+            assert!(has(&format!("codec, {aim}, 1000 B of {kind}"), "adaptive", "cost"), "{aim} {kind}");
+        }
+    }
+    for layer in ["memory", "metrics", "bloom", "cache", "checksum", "compression, lz4", "timeout"] {
+        assert!(has("layers, get, 1t", layer, "cpu") && has("layers, put, 1t", layer, "added"), "{layer}");
+        assert!(has("layers, bytes", layer, "stored"), "{layer}");
+    }
+}

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use terrace_store::capability::{List, Order};
 use terrace_store::{Error, ErrorKind, Result};
 
-use super::{Filter, Shared};
+use super::{Current, Filter, Shared};
 
 /// Ends what was begun, however it ends.
 struct Building<'a>(&'a Shared);
@@ -78,11 +78,11 @@ impl Shared {
             drop(filters);
             return refuse(ErrorKind::Busy, "too many writes have an unknown outcome; open the store anew");
         }
-        filters.current = next;
+        let authoritative = self.config.sole_writer && !self.closing.load(Ordering::SeqCst);
+        self.current.store(Arc::new(Current { filter: next, authoritative }));
         filters.expected = expected;
-        filters.authoritative = self.config.sole_writer && !self.closing.load(Ordering::SeqCst);
         drop(filters);
-        self.counts.built.fetch_add(1, Ordering::Relaxed);
+        self.built.fetch_add(1, Ordering::Relaxed);
         drop(building);
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! The filter as it lies in the store while that is closed.
 //!
 //! ```text
-//! 0   magic: 89 'T' 'R' 'F'      4   format: u8 = 1     5  three zeros
+//! 0   magic: 89 'T' 'R' 'F'      4   format: u8 = 2     5  three zeros
 //! 8   seed: u64    16  keys it was made for: u64    24  bits for each, as f64    32  digest of the counts: u64
-//! 40  for each shard: keys: u64, blocks of eight words of u64        last  checksum (XXH3-64) of all before
+//! 40  keys it holds: u64    48  blocks of eight words of u64        last  checksum (XXH3-64) of all before
 //! ```
 //!
-//! All numbers are little-endian. The digest is of the names of all namespaces and how many entries each holds.
+//! All numbers are little-endian. The digest is of the names of all namespaces and how many entries each holds. Another
+//! format, such as the first, whose keys had a bit in every word of their block, is removed, and the filter built anew.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::{Filter, Shared};
 
-const MAGIC: [u8; 8] = [0x89, b'T', b'R', b'F', 1, 0, 0, 0];
+const MAGIC: [u8; 8] = [0x89, b'T', b'R', b'F', 2, 0, 0, 0];
 const HEAD: usize = 40;
 /// The namespace it lies in.
 pub(crate) const NAMESPACE: &[u8] = b"\0bloom";
@@ -67,14 +68,11 @@ impl Kept {
 /// Leaves the filter in the store. Nothing is being written any more.
 pub(super) async fn leave(shared: &Shared) -> Result<()> {
     let Some(iterate) = shared.inner.as_iterate() else { return Ok(()) };
-    let (filter, expected) = {
-        let filters = shared.filters.read();
-        (Arc::clone(&filters.current), filters.expected)
-    };
+    let expected = shared.filters.read().expected;
     let mut value = MAGIC.to_vec();
     let head = [shared.seed, expected, shared.config.bits_per_key.to_bits(), digest(iterate).await?];
     value.extend(head.iter().flat_map(|number| number.to_le_bytes()));
-    filter.write(&mut value);
+    shared.current.load().filter.write(&mut value);
     value.extend_from_slice(&xxh3_64(&value).to_le_bytes());
     if value.len() <= VALUE_LIMIT {
         let _ = shared.inner.put(&place()?, Entry::new(value), PutOptions::default()).await?;

@@ -16,10 +16,11 @@
 //! as many entries as then; who writes to the store while it is closed, past this layer, must remove that entry.
 //!
 //! # Cost
-//! A check is a hash of the key and one line of memory; building reads all keys.
+//! A check is a hash of the key, one line of memory and a count; it takes no lock. Building reads all keys.
 
 mod build;
 mod capability;
+mod counts;
 mod filter;
 mod kept;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use terrace_store::capability::{Batch, Iterate, Lock, Paths, Publish, Snapshot, Transact, Watch};
 use terrace_store::{
@@ -38,6 +40,7 @@ use terrace_store::{
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use self::counts::Counts;
 pub use self::filter::{Filter, MOST_SHARDS};
 pub(crate) use self::kept::NAMESPACE;
 use crate::world::World;
@@ -110,6 +113,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     config: BloomConfig,
     seed: u64,
+    /// What answers. It changes only under the lock of `filters`, so whoever holds that writes into the one that stays.
+    current: ArcSwap<Current>,
     filters: RwLock<Filters>,
     /// Writes under way, of the generation of filters they began in.
     under_way: [AtomicU64; 2],
@@ -119,26 +124,22 @@ struct Shared {
     building: AtomicBool,
     closing: AtomicBool,
     counts: Counts,
+    built: AtomicU64,
+}
+
+/// A filter at work.
+struct Current {
+    filter: Arc<Filter>,
+    authoritative: bool,
 }
 
 struct Filters {
-    current: Arc<Filter>,
     /// The one that is being built.
     next: Option<Arc<Filter>>,
     /// Which of two counters writes that begin now are counted in.
     generation: usize,
-    authoritative: bool,
     /// How many keys the current one was made for.
     expected: u64,
-}
-
-#[derive(Default)]
-struct Counts {
-    checks: AtomicU64,
-    negatives: AtomicU64,
-    false_positives: AtomicU64,
-    foreign: AtomicU64,
-    built: AtomicU64,
 }
 
 /// How many writes of unknown outcome are remembered.
@@ -158,25 +159,21 @@ impl Bloom {
         let expected = kept.as_ref().map_or(config.expected, |kept| kept.expected);
         let filter = Arc::new(Filter::sharded(expected, config.bits_per_key, config.shards));
         let restored = kept.is_some_and(|kept| config.keep && kept.fill(&filter, config.bits_per_key));
-        let filters = Filters {
-            current: filter,
-            next: None,
-            generation: 0,
-            authoritative: restored && config.sole_writer,
-            expected,
-        };
+        let current = Current { filter, authoritative: restored && config.sole_writer };
         let shared = Arc::new(Shared {
             inner,
             clock: Arc::clone(&world.clock),
             config,
             seed,
-            filters: RwLock::new(filters),
+            current: ArcSwap::from_pointee(current),
+            filters: RwLock::new(Filters { next: None, generation: 0, expected }),
             under_way: Default::default(),
             unsettled: Mutex::default(),
             overflowed: AtomicBool::new(false),
             building: AtomicBool::new(false),
             closing: AtomicBool::new(false),
-            counts: Counts { built: AtomicU64::new(u64::from(restored)), ..Counts::default() },
+            counts: Counts::default(),
+            built: AtomicU64::new(u64::from(restored)),
         });
         if !restored && shared.inner.as_iterate().is_some() {
             shared.build().await?;
@@ -187,7 +184,7 @@ impl Bloom {
     /// Whether the store may have the key; `false` is certain if the filter is authoritative, else a guess.
     pub fn might_contain(&self, key: &Key) -> bool {
         let shared = &self.shared;
-        shared.filters.read().current.contains(shared.hash(key))
+        shared.current.load().filter.contains(shared.hash(key))
     }
 
     /// Builds another filter from a listing of all keys, sized for what is there, and uses it from then on.
@@ -201,23 +198,19 @@ impl Bloom {
 
     /// What it has done.
     pub fn report(&self) -> BloomReport {
-        let (filter, authoritative) = {
-            let filters = self.shared.filters.read();
-            (Arc::clone(&filters.current), filters.authoritative)
-        };
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let counts = &self.shared.counts;
+        let current = self.shared.current.load_full();
+        let (filter, counted) = (&current.filter, self.shared.counts.sum());
         BloomReport {
-            authoritative,
+            authoritative: current.authoritative,
             keys: filter.len(),
             bytes: filter.bytes(),
             shards: filter.shards(),
             expected_rate: filter.false_positive_rate(),
-            checks: read(&counts.checks),
-            negatives: read(&counts.negatives),
-            false_positives: read(&counts.false_positives),
-            foreign: read(&counts.foreign),
-            built: read(&counts.built),
+            checks: counted.negatives + counted.positives,
+            negatives: counted.negatives,
+            false_positives: counted.false_positives,
+            foreign: counted.foreign,
+            built: self.shared.built.load(Ordering::Relaxed),
             unsettled: self.shared.unsettled.lock().len() as u64,
         }
     }
@@ -226,7 +219,7 @@ impl Bloom {
     fn grow(&self) {
         let full = {
             let filters = self.shared.filters.read();
-            filters.next.is_none() && filters.current.len() > most(filters.expected)
+            filters.next.is_none() && self.shared.current.load().filter.len() > most(filters.expected)
         };
         let shared = &self.shared;
         let can = shared.inner.as_iterate().is_some() && !shared.overflowed.load(Ordering::Relaxed);
@@ -261,20 +254,21 @@ impl Shared {
 
     fn ask(&self, key: &Key) -> Answer {
         let hash = self.hash(key);
-        self.counts.checks.fetch_add(1, Ordering::Relaxed);
-        let filters = self.filters.read();
-        if filters.current.contains(hash) {
-            return Answer::Maybe;
+        let current = self.current.load();
+        let found = current.filter.contains(hash);
+        self.counts.checked(found);
+        match found {
+            true => Answer::Maybe,
+            false if current.authoritative => Answer::Absent,
+            false => Answer::Doubtful,
         }
-        self.counts.negatives.fetch_add(1, Ordering::Relaxed);
-        if filters.authoritative { Answer::Absent } else { Answer::Doubtful }
     }
 
     /// Compares what the filter said with what the store has.
     fn learn(&self, said: Answer, found: bool) {
         match (said, found) {
-            (Answer::Maybe, false) => _ = self.counts.false_positives.fetch_add(1, Ordering::Relaxed),
-            (Answer::Doubtful, true) => _ = self.counts.foreign.fetch_add(1, Ordering::Relaxed),
+            (Answer::Maybe, false) => self.counts.false_positive(),
+            (Answer::Doubtful, true) => self.counts.foreign(),
             _ => {}
         }
     }
@@ -283,8 +277,9 @@ impl Shared {
     fn write<'k>(&self, keys: impl Iterator<Item = &'k Key>) -> Result<Writing<'_>> {
         let hashes: Vec<u64> = keys.map(|key| self.hash(key)).collect();
         let filters = self.filters.read();
+        let current = self.current.load();
         for hash in &hashes {
-            filters.current.insert(*hash);
+            current.filter.insert(*hash);
             if let Some(next) = &filters.next {
                 next.insert(*hash);
             }
@@ -297,6 +292,15 @@ impl Shared {
             return Err(Error::new(ErrorKind::Closed, "put").with("store", self.inner.name()));
         }
         Ok(writing)
+    }
+
+    /// Lets it answer for the store no more. Returns whether it did.
+    fn retire(&self) -> bool {
+        let _changing = self.filters.write();
+        let current = self.current.load_full();
+        let filter = Arc::clone(&current.filter);
+        self.current.store(Arc::new(Current { filter, authoritative: false }));
+        current.authoritative
     }
 
     /// Waits until no write of this generation is under way.
@@ -411,8 +415,7 @@ impl Store for Bloom {
             let shared = &*self.shared;
             if !shared.closing.swap(true, Ordering::SeqCst) {
                 self.tasks.close(&*shared.clock, GRACE).await;
-                let complete = std::mem::replace(&mut shared.filters.write().authoritative, false);
-                if complete && shared.config.keep {
+                if shared.retire() && shared.config.keep {
                     shared.settled(0).await;
                     shared.settled(1).await;
                     // Without it the next opening builds one: that is no reason not to close.

@@ -1,5 +1,7 @@
 //! `terrace disk`: looking into a log, checking it, making it smaller, copying it.
 
+#[cfg(feature = "object_store")]
+mod bucket;
 mod migrate;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +24,7 @@ Examples:
   terrace disk compact /var/lib/log              win back the room of what was overwritten or deleted
   terrace disk backup /var/lib/log /backup/log   a copy that can be opened where it lies
   terrace disk restore /backup/log /var/lib/log  back into an empty folder
+  terrace disk backup /var/lib/log s3://key:secret@bucket/log-1   the same, into objects; restore takes such a URL, too
   terrace disk migrate /var/lib/terrace          what fjall, the default before, has written; interrupted, run it again
 
 DIR is the folder of a store `disk:DIR`, which only one process at a time has open: all but `inspect` exit with 6
@@ -61,9 +64,9 @@ pub(super) struct One {
 
 #[derive(Args)]
 pub(super) struct Two {
-    /// What is copied
+    /// What is copied: of a backup a folder, of a restoration a folder, or s3://bucket/prefix, object+file:DIR
     from: PathBuf,
-    /// The folder it is copied into; it must be empty or not there
+    /// The folder it is copied into; it must be empty or not there. Of a backup also such a URL
     to: PathBuf,
     /// Print JSON
     #[arg(long)]
@@ -82,21 +85,49 @@ impl Disk {
             Self::Compact(one) => compact(one),
             Self::Backup(two) => {
                 let log = open(&two.from)?;
-                let to = folder(&two.to, true)?;
+                let to = place(&two.to, true)?;
                 let mut bar = Bar::new("backup");
-                let copied = log.backup(&to, &mut |done, total| bar.at(done, total));
+                let copied = log.backup(&*to, &mut |done, total| bar.at(done, total));
                 drop(bar);
                 told(two, copied.map_err(failed(&two.to))?)
             }
             Self::Restore(two) => {
-                let from = folder(&two.from, false)?;
+                let from = place(&two.from, false)?;
                 let to = folder(&two.to, true)?;
                 let mut bar = Bar::new("restore");
-                let copied = restore(&from, &to, &mut |done, total| bar.at(done, total));
+                let copied = restore(&*from, &to, &mut |done, total| bar.at(done, total));
                 drop(bar);
                 told(two, copied.map_err(failed(&two.from))?)
             }
         }
+    }
+}
+
+/// Where a backup is: a folder, or objects.
+fn place(path: &Path, make: bool) -> Result<Box<dyn Io>, Failure> {
+    let url =
+        path.to_str().filter(|path| ["s3:", "object+file:"].iter().any(|scheme| path.starts_with(scheme)));
+    match url {
+        None => Ok(Box::new(folder(path, make)?)),
+        #[cfg(feature = "object_store")]
+        Some(url) => match bucket::BucketIo::open(url) {
+            Ok(bucket) => Ok(Box::new(bucket)),
+            Err(error) => Err(Failure::new(Exit::Directory, error.to_string())),
+        },
+        #[cfg(not(feature = "object_store"))]
+        Some(_) => Err(Failure::new(
+            Exit::Directory,
+            "this build does not know object storage: build it with the feature `object_store`",
+        )),
+    }
+}
+
+/// A place as it may be told: without a secret.
+fn named(path: &Path) -> String {
+    let path = path.display().to_string();
+    match path.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, rest)) => format!("{scheme}://...@{rest}"),
+        None => path,
     }
 }
 
@@ -132,7 +163,7 @@ fn failed(path: &Path) -> impl FnOnce(Error) -> Failure {
             Error::Corrupt { .. } => Exit::Damaged,
             _ => Exit::Directory,
         };
-        Failure::new(exit, format!("{}: {error}", path.display()))
+        Failure::new(exit, format!("{}: {error}", named(path)))
     }
 }
 
@@ -257,7 +288,7 @@ fn told(two: &Two, copied: Copied) -> Result<Exit, Failure> {
             "{} files with {} bytes copied to {}",
             copied.files,
             copied.bytes,
-            two.to.display()
+            named(&two.to)
         ))?,
     }
     Ok(Exit::Success)

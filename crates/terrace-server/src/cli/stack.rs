@@ -10,8 +10,22 @@ use terrace_store::{Error, ErrorKind};
 use crate::exit::{Exit, Failure};
 
 /// Stores in servers: there is no folder to look for.
-const ELSEWHERE: [&str; 8] =
-    ["memory", "postgres", "postgresql", "redis", "rediss", "valkey", "valkeys", "redis+unix"];
+const ELSEWHERE: [&str; 14] = [
+    "memory",
+    "etcd",
+    "etcds",
+    "http",
+    "https",
+    "mariadb",
+    "mysql",
+    "postgres",
+    "postgresql",
+    "redis",
+    "rediss",
+    "valkey",
+    "valkeys",
+    "redis+unix",
+];
 
 /// What the text names: a file that ends as configurations do, or else a URL.
 pub(super) fn config(text: &str) -> Result<StackConfig, Failure> {

@@ -17,13 +17,25 @@ const TRUST: usize = 64 << 10;
 /// # Errors
 /// 413 if it is too large, 408 if it does not come in time, 400 if it breaks off.
 pub(crate) async fn read(state: &HttpState, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
-    let limit = state.limits.body;
+    read_up_to(state, headers, body, state.limits.body).await
+}
+
+/// [`read`] with a limit of its own.
+///
+/// # Errors
+/// As of [`read`].
+pub(crate) async fn read_up_to(
+    state: &HttpState,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Bytes, Problem> {
     let announced = announced(headers);
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large(limit));
     }
     let kept = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(0).min(TRUST);
-    let whole = collect(state, body, kept);
+    let whole = collect(state, body, kept, limit);
     in_time(&**state.clock(), state.limits.upload_time, whole).await.unwrap_or_else(|| {
         let detail = format!("the body did not arrive within {} s", state.limits.upload_time.as_secs());
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail))
@@ -34,8 +46,7 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-async fn collect(state: &HttpState, mut body: Body, kept: usize) -> Result<Bytes, Problem> {
-    let limit = state.limits.body;
+async fn collect(state: &HttpState, mut body: Body, kept: usize, limit: usize) -> Result<Bytes, Problem> {
     let mut whole = Vec::with_capacity(kept);
     let mut room = Vec::new();
     while let Some(frame) = body.frame().await {

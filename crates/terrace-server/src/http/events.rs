@@ -46,10 +46,10 @@ pub(crate) async fn listen(
 }
 
 /// One of the listeners there may be.
-struct Seat(Arc<HttpState>);
+pub(crate) struct Seat(Arc<HttpState>);
 
 impl Seat {
-    fn take(state: &Arc<HttpState>) -> Result<Self, Problem> {
+    pub(crate) fn take(state: &Arc<HttpState>) -> Result<Self, Problem> {
         let seat = Self(Arc::clone(state));
         let taken = state.listeners.fetch_add(1, Ordering::AcqRel);
         let limit = state.limits.listeners;

@@ -116,7 +116,7 @@ fn touch_watched(keyspace: &Keyspace, scope: &Scope) {
 }
 
 /// A form of another site can send text, but not this type, without the browser asking first.
-fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = text.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {

@@ -120,7 +120,7 @@ fn decode_cursor(cursor: &[u8]) -> Result<Vec<u8>, Problem> {
 }
 
 /// The first key that can follow this one; `None` if none can.
-fn after(key: &[u8]) -> Option<Bytes> {
+pub(crate) fn after(key: &[u8]) -> Option<Bytes> {
     if key.len() < KEY_LIMIT {
         return Some([key, &[0]].concat().into());
     }

@@ -28,6 +28,7 @@ mod sampler;
 mod serve;
 mod snapshot;
 mod state;
+mod stores;
 mod stream;
 mod timer;
 
@@ -64,6 +65,9 @@ pub fn router(state: Arc<HttpState>) -> Router {
         // A key may be empty, and may contain slashes.
         .route("/v1/entries/", entry())
         .route("/v1/entries/{*key}", entry());
+    for (path, asked) in stores::routes() {
+        router = router.route(path, asked);
+    }
     for path in page::paths() {
         router = router.route(path, get(page::get));
     }

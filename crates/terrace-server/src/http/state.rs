@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
+use terrace::backends::wire;
 use terrace::tiers::Tier;
 use terrace_store::Clock;
 use terrace_store::store::VALUE_LIMIT;
@@ -19,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 use super::problem::Problem;
 use super::rates::Rates;
 use super::sampler::Sample;
+use super::stores::Stores;
 use crate::keyspace::Keyspace;
 
 /// What is allowed.
@@ -132,6 +134,9 @@ pub struct HttpState {
     pub(crate) sample: watch::Sender<Option<Arc<Sample>>>,
     pub(crate) history: Mutex<VecDeque<Rates>>,
     pub(crate) sampling: std::sync::atomic::AtomicBool,
+    pub(crate) stores: Stores,
+    /// How often watchers of stores were asked to be told everything.
+    pub(crate) beats: watch::Sender<u64>,
 }
 
 /// What one permit for uploads stands for, in bytes.
@@ -143,7 +148,8 @@ impl HttpState {
         let Setup { keyspace, limits, live, local_names_only, facts, activity } = setup;
         let started = keyspace.clock().now();
         // One body of the largest size must always fit.
-        let uploads = limits.uploads.max(limits.body).div_ceil(UPLOAD_UNIT).min(Semaphore::MAX_PERMITS);
+        let longest = limits.body.max(wire::LONGEST);
+        let uploads = limits.uploads.max(longest).div_ceil(UPLOAD_UNIT).min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             keyspace,
             limits,
@@ -159,6 +165,8 @@ impl HttpState {
             sample: watch::Sender::new(None),
             history: Mutex::default(),
             sampling: std::sync::atomic::AtomicBool::new(false),
+            stores: Stores::default(),
+            beats: watch::Sender::new(0),
         })
     }
 

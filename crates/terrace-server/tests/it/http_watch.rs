@@ -246,7 +246,7 @@ async fn every_operation_of_the_description_answers() {
                 continue;
             }
             operations += 1;
-            let filled = path.replace("{key}", "some%20key");
+            let filled = path.replace("{key}", "some%20key").replace("{store}", "some-store");
             let json = [("content-type", "application/json")];
             let (headers, body): (&[_], _) =
                 if method == "post" { (&json, r#"{"key":"k"}"#) } else { (&[], "v") };

@@ -4,8 +4,17 @@ mod http_access;
 mod http_entries;
 mod http_listener;
 mod http_server;
+#[cfg(feature = "http")]
+mod http_store;
 mod http_watch;
 mod process;
+// What every store in a server has to bear, and a way to one that can be cut.
+#[cfg(feature = "http")]
+#[path = "../../../terrace-backends/tests/it/proxy.rs"]
+mod proxy;
+#[cfg(feature = "http")]
+#[path = "../../../terrace-backends/tests/it/remote.rs"]
+mod remote;
 mod resp_bad_input;
 mod resp_commit;
 mod resp_differential;

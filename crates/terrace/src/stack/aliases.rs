@@ -62,7 +62,9 @@ impl StackConfig {
                 self.redis_command_timeout_secs.map(|s| s.saturating_mul(1000)),
             ),
         ];
-        if !["redis", "rediss", "valkey", "valkeys", "redis+unix"].contains(&storage.scheme()) {
+        if !["redis", "rediss", "valkey", "valkeys", "redis+unix", "redis+cluster", "rediss+cluster"]
+            .contains(&storage.scheme())
+        {
             for (key, _, _) in keys.iter().filter(|(_, _, value)| value.is_some()) {
                 warnings.push(format!(
                     "{key} acts on nothing: the storage is `{}:`, no Redis server",

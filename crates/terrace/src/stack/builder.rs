@@ -308,7 +308,9 @@ fn boxed(layer: impl Layer) -> Box<dyn Layer> {
 /// Which tier of a cache a store is.
 fn tier(storage: &Storage) -> Tier {
     match storage.scheme() {
-        "redis" | "rediss" | "valkey" | "valkeys" | "redis+unix" => Tier::Shared,
+        "redis" | "rediss" | "valkey" | "valkeys" | "redis+unix" | "redis+cluster" | "rediss+cluster" => {
+            Tier::Shared
+        }
         _ => Tier::Durable,
     }
 }

@@ -2,8 +2,8 @@
 -- KEYS: a key a check; a key and its index a write.
 -- ARGV: how many of each; namespace and version a check; kind, namespace, name, condition, version, end, size and
 -- record a write. Conditions: * none, 0 absent, = this version, > carries this version.
-local checks, writes = tonumber(ARGV[4]), tonumber(ARGV[5])
-local k, a = 6, 5
+local checks, writes = tonumber(ARGV[7]), tonumber(ARGV[8])
+local k, a = 6, 8
 for _ = 1, checks do
   local found = look(KEYS[k + 1], ARGV[a + 1])
   if (found and found.live and found.version or '') ~= ARGV[a + 2] then

@@ -1,6 +1,8 @@
 -- What every script begins with. Numbers that may pass 2^53 are text of twenty digits, which compares as they do.
 local seq, ends, graves, sizes, floors, heaps = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local now, forget, channel = ARGV[1], ARGV[2], ARGV[3]
+-- Versions are drawn above this one, and are this number modulo that one: no two parts of a store draw the same.
+local above, part, parts = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local ZERO = string.rep('0', 20)
 local sub = string.sub
 
@@ -31,9 +33,13 @@ end
 -- The next version of the store's sequence.
 local function draw()
   local last = redis.call('GET', seq) or ZERO
+  if above > last then
+    last = above
+  end
   local high, low = tonumber(sub(last, 1, 10)), tonumber(sub(last, 11, 20)) + 1
+  low = low + (part - low) % parts
   if low >= 1e10 then
-    high, low = high + 1, 0
+    high, low = high + 1, low - 1e10
   end
   local drawn = string.format('%010.0f%010.0f', high, low)
   redis.call('SET', seq, drawn)

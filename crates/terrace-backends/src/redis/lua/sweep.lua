@@ -1,9 +1,9 @@
 -- Removes what is over of the candidates it is given, up to a limit; those that are not what they seemed are free.
 -- KEYS: a key and its index an entry; a key a floor; a key and its heap a name that a clear left.
 -- ARGV: the time by which floors are forgotten; the limit; how many of each; namespace and name of each.
-local by, limit = ARGV[4], tonumber(ARGV[5])
-local entries, tombs, buried = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local k, a = 6, 8
+local by, limit = ARGV[7], tonumber(ARGV[8])
+local entries, tombs, buried = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local k, a = 6, 11
 local expired, forgotten, more = 0, 0, 0
 -- Whether one more may be removed; notes it where not.
 local function may()

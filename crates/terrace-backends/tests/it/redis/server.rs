@@ -51,6 +51,10 @@ impl Server {
         self.url.clone()
     }
 
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(super) fn start_again(&mut self) {
         let mut command = Command::new("redis-server");
         let port = self.port.to_string();

@@ -5,6 +5,8 @@ mod command_line;
 mod damage;
 mod disk;
 mod full_disk;
+#[cfg(feature = "http")]
+mod http_store;
 mod life;
 mod migrate;
 mod refusal;
