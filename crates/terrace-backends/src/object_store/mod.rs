@@ -2,12 +2,12 @@
 //! (`object+memory:`), over the crate of the same name.
 //!
 //! A key is an object: a header, and the envelope that every backend keeps. A write takes its version from one small
-//! object that all writers share ([`head`]), reads the header of what is there, judges its condition here, and puts the
+//! object that all writers share (the module `head`), reads the header of what is there, judges its condition here, and puts the
 //! object only if that is still there (`If-Match`, `If-None-Match`); if it is not, it begins anew. So versions are in
 //! one order for all who write, on any number of machines, and no clock is asked, where an ETag could only tell equal from
 //! different. A delete puts a tombstone, which keeps the floor, and whatever has an end puts a marker of it first, so
 //! that a [`sweep`](terrace_store::Store::sweep) finds what is due without reading all there is. A clear moves what
-//! is written from then on to another folder. [`names`] draws where objects lie, [`header`] what is in them.
+//! is written from then on to another folder. `names` draws where objects lie, `header` what is in them.
 //!
 //! # What it promises
 //! Everything the contract asks. Ceilings: a bucket is linearizable for each key among all who use the same prefix, as far as the

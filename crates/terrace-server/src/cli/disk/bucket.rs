@@ -250,7 +250,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let config = || Config { durability: Durability::Never, ..Config::store() };
         let open = |name: &str| {
-            let io: Arc<dyn Io> = Arc::new(OsIo::new(&folder.path().join(name)).unwrap());
+            let io: Arc<dyn Io> = Arc::new(OsIo::new(folder.path().join(name)).unwrap());
             Disk::open(io, config(), 1).unwrap().0
         };
         let value = |n: u32| vec![n as u8; (n as usize * 37) % 5_000];
@@ -264,14 +264,14 @@ mod tests {
         assert!(copied.bytes == last && last == all && all > 1_000_000, "{copied:?}");
         // It is not written over another backup.
         assert!(log.backup(&bucket, &mut |_, _| {}).unwrap_err().to_string().contains("not empty"));
-        let target = OsIo::new(&folder.path().join("restored")).unwrap();
+        let target = OsIo::new(folder.path().join("restored")).unwrap();
         assert_eq!(restore(&bucket, &target, &mut |_, _| {}).unwrap(), copied);
         let restored = open("restored");
         for n in 0..2_000_u32 {
             assert_eq!(restored.get(&n.to_be_bytes(), 1).unwrap().unwrap().value[..], value(n)[..]);
         }
         let empty = BucketIo::over(Arc::new(InMemory::new()));
-        let other = OsIo::new(&folder.path().join("other")).unwrap();
+        let other = OsIo::new(folder.path().join("other")).unwrap();
         assert!(restore(&empty, &other, &mut |_, _| {}).is_err());
     }
 }
