@@ -17,6 +17,7 @@ pub mod http;
         feature = "etcd",
         feature = "http",
         feature = "memory",
+        feature = "nats",
         feature = "ordered",
         feature = "postgres",
         feature = "redis"
@@ -28,6 +29,8 @@ mod inbox;
 pub mod memory;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(feature = "object_store")]
 pub mod object_store;
 #[cfg(any(feature = "disk", feature = "ordered", feature = "memory"))]
@@ -49,7 +52,7 @@ pub mod redis;
 pub mod registry;
 #[cfg(feature = "remote")]
 #[cfg_attr(
-    not(any(feature = "etcd", feature = "postgres", feature = "redis")),
+    not(any(feature = "etcd", feature = "nats", feature = "postgres", feature = "redis")),
     allow(dead_code, unused_imports, reason = "not every client needs all of it")
 )]
 pub mod remote;

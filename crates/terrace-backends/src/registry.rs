@@ -62,6 +62,10 @@ const SCHEMES: &[(&str, Open)] = &[
     ("mysql", mysql),
     #[cfg(feature = "mysql")]
     ("mariadb", mysql),
+    #[cfg(feature = "nats")]
+    ("nats", nats),
+    #[cfg(feature = "nats")]
+    ("natss", nats),
     #[cfg(feature = "object_store")]
     ("s3", object_store),
     #[cfg(feature = "object_store")]
@@ -101,6 +105,11 @@ fn http(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dy
 #[cfg(feature = "mysql")]
 fn mysql(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(crate::mysql::MysqlStore::open(crate::mysql::MysqlConfig::from_url(url)?, clock, spawn)?))
+}
+
+#[cfg(feature = "nats")]
+fn nats(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
+    Ok(Arc::new(crate::nats::NatsStore::open(crate::nats::NatsConfig::from_url(url)?, clock, spawn)?))
 }
 
 /// One store, whose scheme says where its objects lie.

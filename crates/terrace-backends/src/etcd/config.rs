@@ -1,5 +1,6 @@
 //! How a store in an etcd cluster is set up.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use terrace_store::{Durability, Error, ErrorKind, Result};
@@ -21,6 +22,8 @@ pub struct EtcdConfig {
     pub durability: Durability,
     /// How many operations a transaction may have: the members' `--max-txn-ops`.
     pub max_txn_ops: usize,
+    /// A file with the certificates to trust, in PEM; `None`: those that the system trusts.
+    pub tls_ca: Option<PathBuf>,
     /// From which length on a value is compressed, where the put does not say; `None`: never.
     pub compress_from: Option<usize>,
 }
@@ -34,6 +37,7 @@ impl EtcdConfig {
             timeout: Duration::from_secs(5),
             durability: Durability::Always,
             max_txn_ops: 128,
+            tls_ca: None,
             compress_from: None,
         }
     }
@@ -52,6 +56,7 @@ impl EtcdConfig {
         }
         config.max_txn_ops = url.number("max_txn_ops")?.unwrap_or(config.max_txn_ops);
         config.durability = url.durability(config.durability)?;
+        config.tls_ca = url.text("tls_ca").map(PathBuf::from);
         config.compress_from = url.number("compress_from")?;
         url.finish()?;
         Ok(config)
@@ -67,6 +72,9 @@ impl EtcdConfig {
             _ if !(16..=4096).contains(&self.max_txn_ops) => Err(refused(
                 "max_txn_ops is 16 to 4096: what the members were started with, 128 unless they were told otherwise",
             )),
+            _ if self.tls_ca.is_some() && !self.url.starts_with("etcds:") => {
+                Err(refused("tls_ca means nothing without TLS: write etcds://"))
+            }
             Durability::Always | Durability::Group(_) => Ok(()),
             _ => Err(refused(
                 "etcd has one durability, which is also its ceiling, `always`: a write is acknowledged once a majority \
@@ -85,6 +93,7 @@ impl std::fmt::Debug for EtcdConfig {
             .field("timeout", &self.timeout)
             .field("durability", &self.durability)
             .field("max_txn_ops", &self.max_txn_ops)
+            .field("tls_ca", &self.tls_ca)
             .field("compress_from", &self.compress_from)
             .finish()
     }
@@ -123,6 +132,7 @@ mod tests {
             ("etcd://h:1?durability=never", "ceiling, `always`"),
             ("etcd://h:1?interval_ms=10", "ceiling, `always`"),
             ("etcd://h:1?prefix=a/b", "no `/`"),
+            ("etcd://h:1?tls_ca=/a", "etcds://"),
             ("etcd://h:1?max_txn_ops=3", "16 to 4096"),
             ("etcd://h:1?connections=4", "no option `connections`"),
         ] {

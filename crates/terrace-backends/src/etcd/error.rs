@@ -4,6 +4,7 @@ use etcd_client::Error as Etcd;
 use terrace_store::{Error, ErrorKind};
 
 use super::NAME;
+use crate::remote::about_trust;
 
 /// What an error of the client means. Of a write that was sent, only an answer tells that it was not applied.
 pub(super) fn translate(operation: &'static str, writes: bool, source: Etcd) -> Error {
@@ -40,6 +41,9 @@ fn was_never_sent(source: &Etcd) -> bool {
 }
 
 fn classify(source: &Etcd) -> (ErrorKind, &'static str) {
+    if let Some(trust) = about_trust(source) {
+        return trust;
+    }
     match source {
         Etcd::InvalidArgs(_) | Etcd::InvalidUri(_) => (ErrorKind::Config, ""),
         Etcd::GRpcStatus(status) => by_status(status.code() as i32, status.message()),
@@ -72,7 +76,10 @@ fn by_status(code: i32, message: &str) -> (ErrorKind, &'static str) {
         7 | 16 => (ErrorKind::Denied, "the cluster refused the user of the URL"),
         4 => (ErrorKind::Timeout, "the cluster did not answer in time"),
         // Cancelled and unknown are what the client says of a connection that broke.
-        1 | 2 => (ErrorKind::Network, "the connection to the cluster failed"),
+        1 | 2 => (
+            ErrorKind::Network,
+            "the connection to the cluster failed; see whether it is there, and whether it wants TLS (etcds://)",
+        ),
         14 => (ErrorKind::Network, "the cluster cannot be reached, or has no leader"),
         8 => (ErrorKind::Busy, ""),
         12 => (ErrorKind::Config, "what answers there is no etcd of version 3"),

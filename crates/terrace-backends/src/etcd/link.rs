@@ -4,7 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use etcd_client::{
-    Client, Compare, ConnectOptions, KeyValue, LeaseClient, Txn, TxnOp, TxnOpResponse, WatchClient,
+    Certificate, Client, Compare, ConnectOptions, KeyValue, LeaseClient, TlsOptions, Txn, TxnOp,
+    TxnOpResponse, WatchClient,
 };
 use terrace_store::{Error, ErrorKind, Result};
 use tokio::runtime::Handle;
@@ -13,7 +14,7 @@ use tokio::sync::OnceCell;
 use super::NAME;
 use super::config::EtcdConfig;
 use super::error::{late, translate};
-use crate::remote::{InRuntime, runtime};
+use crate::remote::{InRuntime, certificates, runtime};
 use crate::url::without_password;
 
 /// A row as it was read.
@@ -26,7 +27,7 @@ pub(super) struct Link {
     runtime: Handle,
     members: Vec<String>,
     user: Option<(String, String)>,
-    tls: bool,
+    tls: Option<TlsOptions>,
     client: OnceCell<Client>,
     timeout: Duration,
 }
@@ -85,7 +86,15 @@ impl Link {
         if members.iter().any(|member| member.is_empty() || member.contains('/')) {
             return Err(wrong());
         }
-        let (tls, client) = (scheme == "etcds", OnceCell::new());
+        let tls = match &config.tls_ca {
+            _ if scheme != "etcds" => None,
+            None => Some(TlsOptions::new().with_native_roots()),
+            Some(path) => {
+                let ca = Certificate::from_pem(certificates(NAME, path)?);
+                Some(TlsOptions::new().ca_certificate(ca))
+            }
+        };
+        let client = OnceCell::new();
         Ok(Self { runtime, members, user, tls, client, timeout: config.timeout })
     }
 
@@ -98,10 +107,10 @@ impl Link {
             if let Some((name, password)) = &self.user {
                 options = options.with_user(name, password).with_auto_token_refresh(true);
             }
-            if self.tls {
-                options = options.with_tls(etcd_client::TlsOptions::new().with_native_roots());
+            if let Some(tls) = &self.tls {
+                options = options.with_tls(tls.clone());
             }
-            let scheme = if self.tls { "https" } else { "http" };
+            let scheme = if self.tls.is_some() { "https" } else { "http" };
             let members: Vec<String> =
                 self.members.iter().map(|member| format!("{scheme}://{member}")).collect();
             async move { Client::connect(&members[..], Some(options)).await }

@@ -47,7 +47,7 @@ use terrace_store::{Clock, Durability, Entry, Key, Namespace, Result, Spawn, Swe
 use tokio::sync::OnceCell;
 
 pub use config::EtcdConfig;
-use link::{Link, reads, writes};
+use link::{Link, reads};
 use rows::{Header, Rows};
 
 use crate::record::{self, Record};
@@ -105,8 +105,9 @@ impl Etcd {
         let absent = Compare::create_revision(&format[..], CompareOp::Equal, 0);
         let answer = self
             .link
+            // Whether it was done or not, no write of the caller's was.
             .txn(
-                writes("open"),
+                reads("open"),
                 vec![absent],
                 vec![TxnOp::put(&format[..], FORMAT, None)],
                 vec![TxnOp::get(&format[..], None)],

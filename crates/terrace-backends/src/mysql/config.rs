@@ -1,5 +1,6 @@
 //! How a store in a MariaDB or MySQL database is set up.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use terrace_store::{Durability, Error, ErrorKind, Result};
@@ -21,6 +22,8 @@ pub struct MysqlConfig {
     pub durability: Durability,
     /// Whether connections are encrypted, and the server's certificate checked.
     pub tls: bool,
+    /// A file with the certificates to trust, in PEM; `None`: those that the system trusts.
+    pub tls_ca: Option<PathBuf>,
     /// From which length on a value is compressed, where the put does not say; `None`: never.
     pub compress_from: Option<usize>,
 }
@@ -35,6 +38,7 @@ impl MysqlConfig {
             timeout: Duration::from_secs(10),
             durability: Durability::Always,
             tls: false,
+            tls_ca: None,
             compress_from: None,
         }
     }
@@ -55,6 +59,7 @@ impl MysqlConfig {
         }
         config.durability = url.durability(config.durability)?;
         config.tls = url.switch("tls")?.unwrap_or(config.tls);
+        config.tls_ca = url.text("tls_ca").map(PathBuf::from);
         config.compress_from = url.number("compress_from")?;
         url.finish()?;
         Ok(config)
@@ -69,6 +74,9 @@ impl MysqlConfig {
             _ if self.timeout.is_zero() => Err(refused("timeout is at least 1 ms")),
             _ if !letter || !self.prefix.chars().all(plain) || self.prefix.len() > 40 => {
                 Err(refused("prefix is 1 to 40 lower-case letters, digits and `_`, and begins with a letter"))
+            }
+            _ if self.tls_ca.is_some() && !self.tls => {
+                Err(refused("tls_ca means nothing without TLS: write tls=true"))
             }
             Durability::Process => Err(refused("a database has a durability of at least `never`")),
             Durability::Interval(interval) if interval < Duration::from_secs(1) => Err(refused(
@@ -90,6 +98,7 @@ impl std::fmt::Debug for MysqlConfig {
             .field("timeout", &self.timeout)
             .field("durability", &self.durability)
             .field("tls", &self.tls)
+            .field("tls_ca", &self.tls_ca)
             .field("compress_from", &self.compress_from)
             .finish()
     }
@@ -128,6 +137,7 @@ mod tests {
             ("mysql://h/d?prefix=a;drop", "lower-case"),
             ("mysql://h/d?prefix=1a", "begins with a letter"),
             ("mysql://h/d?interval_ms=10", "its ceiling"),
+            ("mysql://h/d?tls_ca=/a", "tls=true"),
             ("mysql://h/d?connections=0", "at least 1"),
             ("mysql://h/d?pool=4", "no option `pool`"),
         ] {

@@ -4,6 +4,7 @@ use mysql_async::{DriverError, Error as Mysql};
 use terrace_store::{Error, ErrorKind};
 
 use super::NAME;
+use crate::remote::about_trust;
 
 /// What an error of the client means. Of a write that was sent, only an answer tells that it was not applied.
 pub(super) fn translate(operation: &'static str, writes: bool, source: Mysql) -> Error {
@@ -32,6 +33,9 @@ fn was_never_sent(source: &Mysql) -> bool {
 }
 
 fn classify(source: &Mysql) -> (ErrorKind, &'static str) {
+    if let Some(trust) = about_trust(source) {
+        return trust;
+    }
     match source {
         Mysql::Server(error) => by_code(error.code),
         Mysql::Driver(DriverError::PacketTooLarge) => (ErrorKind::Invalid, TOO_LARGE),
@@ -48,7 +52,9 @@ const TOO_LARGE: &str = "it is larger than what the server takes in one packet; 
 
 fn by_code(code: u16) -> (ErrorKind, &'static str) {
     match code {
-        1044 | 1045 | 1698 => (ErrorKind::Denied, "the server refused the user or password of the URL"),
+        1044 | 1045 | 1698 => {
+            (ErrorKind::Denied, "the server refused the user or password of the URL, or wants TLS (tls=true)")
+        }
         1142 | 1143 | 1227 | 1370 => (
             ErrorKind::Denied,
             "the user may not do that in this database; grant CREATE, INDEX, CREATE ROUTINE and EXECUTE on it, and the \

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::NAME;
 use super::config::MysqlConfig;
 use super::error::{late, translate};
-use crate::remote::{InRuntime, runtime};
+use crate::remote::{InRuntime, certificates, runtime};
 
 pub(super) struct Link {
     runtime: Handle,
@@ -54,11 +54,19 @@ impl Link {
         }
         let constraints = PoolConstraints::new(0, config.connections).ok_or_else(|| wrong(None))?;
         let seconds = config.timeout.as_secs().max(1);
+        let tls = match &config.tls_ca {
+            _ if !config.tls => None,
+            None => Some(SslOpts::default()),
+            Some(path) => {
+                let roots = vec![certificates(NAME, path)?.into()];
+                Some(SslOpts::default().with_root_certs(roots).with_disable_built_in_roots(true))
+            }
+        };
         let options = OptsBuilder::from_opts(parsed)
             .pool_opts(PoolOpts::default().with_constraints(constraints).with_reset_connection(false))
             .tcp_nodelay(true)
             .prefer_socket(false)
-            .ssl_opts(config.tls.then(SslOpts::default))
+            .ssl_opts(tls)
             .setup(vec![
                 "SET NAMES utf8mb4".to_owned(),
                 "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),

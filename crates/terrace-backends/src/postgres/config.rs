@@ -1,5 +1,6 @@
 //! How a store in a PostgreSQL database is set up.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use terrace_store::{Durability, Error, ErrorKind, Result};
@@ -20,6 +21,8 @@ pub struct PostgresConfig {
     /// When a write is acknowledged. [`Durability::Always`] commits synchronously; less commits asynchronously, which
     /// loses at most about 0.6 s on a crash of the server.
     pub durability: Durability,
+    /// A file with the certificates to trust, in PEM; `None`: those that the system trusts.
+    pub tls_ca: Option<PathBuf>,
     /// From which length on a value is compressed, where the put does not say; `None`: that is left to PostgreSQL.
     pub compress_from: Option<usize>,
 }
@@ -33,6 +36,7 @@ impl PostgresConfig {
             connections: 4,
             timeout: Duration::from_secs(10),
             durability: Durability::Always,
+            tls_ca: None,
             compress_from: None,
         }
     }
@@ -51,6 +55,7 @@ impl PostgresConfig {
             config.timeout = Duration::from_millis(ms);
         }
         config.durability = url.durability(config.durability)?;
+        config.tls_ca = url.text("tls_ca").map(PathBuf::from);
         config.compress_from = url.number("compress_from")?;
         if let Some(mode) = url.text("sslmode") {
             config.url.push_str("?sslmode=");
@@ -94,6 +99,7 @@ impl std::fmt::Debug for PostgresConfig {
             .field("connections", &self.connections)
             .field("timeout", &self.timeout)
             .field("durability", &self.durability)
+            .field("tls_ca", &self.tls_ca)
             .field("compress_from", &self.compress_from)
             .finish()
     }

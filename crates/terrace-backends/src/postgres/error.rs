@@ -4,6 +4,7 @@ use terrace_store::{Error, ErrorKind};
 use tokio_postgres::error::SqlState;
 
 use super::NAME;
+use crate::remote::about_trust;
 
 /// What an error of the client means. Of a write that was sent, only an answer tells that it was not applied.
 pub(super) fn translate(operation: &'static str, writes: bool, source: tokio_postgres::Error) -> Error {
@@ -43,9 +44,10 @@ fn by_state(state: &SqlState) -> (ErrorKind, &'static str) {
         SqlState::QUERY_CANCELED => {
             (ErrorKind::Timeout, "the server gave the call up at its statement_timeout")
         }
-        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-            (ErrorKind::Denied, "the server refused the user or password of the URL")
-        }
+        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => (
+            ErrorKind::Denied,
+            "the server refused the user or password of the URL, or wants TLS (sslmode=require)",
+        ),
         SqlState::INSUFFICIENT_PRIVILEGE => (
             ErrorKind::Denied,
             "the user may not do that in this schema; grant CREATE on the database for the first open, and the \
@@ -75,6 +77,9 @@ fn by_state(state: &SqlState) -> (ErrorKind, &'static str) {
 }
 
 fn by_words(source: &tokio_postgres::Error) -> (ErrorKind, &'static str) {
+    if let Some(trust) = about_trust(source) {
+        return trust;
+    }
     let mut beneath = std::error::Error::source(source);
     while let Some(error) = beneath {
         if error.downcast_ref::<std::io::Error>().is_some() {

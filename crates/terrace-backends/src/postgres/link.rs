@@ -72,7 +72,7 @@ impl Link {
         Ok(Self {
             runtime,
             config: parsed,
-            tls: super::tls::connector()?,
+            tls: super::tls::connector(config.tls_ca.as_deref())?,
             setup,
             slots: (0..config.connections).map(|_| tokio::sync::Mutex::default()).collect(),
             next: AtomicUsize::new(0),

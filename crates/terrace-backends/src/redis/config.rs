@@ -1,5 +1,6 @@
 //! How a store in a Redis server is set up.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use terrace_store::{Durability, Error, ErrorKind, Result};
@@ -21,6 +22,8 @@ pub struct RedisConfig {
     /// What the server must promise: [`Durability::Process`] asks nothing; the others are checked against its
     /// `appendonly` and `appendfsync` at the first call.
     pub durability: Durability,
+    /// A file with the certificates to trust, in PEM; `None`: those that the system trusts.
+    pub tls_ca: Option<PathBuf>,
     /// From which length on a value is compressed, where the put does not say; `None`: never.
     pub compress_from: Option<usize>,
 }
@@ -34,6 +37,7 @@ impl RedisConfig {
             connections: 4,
             timeout: Duration::from_secs(2),
             durability: Durability::Process,
+            tls_ca: None,
             compress_from: None,
         }
     }
@@ -52,6 +56,7 @@ impl RedisConfig {
             config.timeout = Duration::from_millis(ms);
         }
         config.durability = url.durability(config.durability)?;
+        config.tls_ca = url.text("tls_ca").map(PathBuf::from);
         config.compress_from = url.number("compress_from")?;
         match url.text("protocol").as_deref() {
             None | Some("resp2") => {}
@@ -69,6 +74,12 @@ impl RedisConfig {
             _ if self.timeout.is_zero() => Err(refused("timeout is at least 1 ms")),
             _ if self.prefix.is_empty() || self.prefix.contains(['{', '}']) => {
                 Err(refused("prefix is not empty and has no braces"))
+            }
+            _ if self.tls_ca.is_some()
+                && !self.url.starts_with("rediss:")
+                && !self.url.starts_with("valkeys:") =>
+            {
+                Err(refused("tls_ca means nothing without TLS: write rediss://"))
             }
             Durability::Group(_) => Err(refused(
                 "a Redis server has no group commit; its ceiling is `always`, with appendfsync always",
@@ -137,6 +148,7 @@ impl std::fmt::Debug for RedisConfig {
             .field("connections", &self.connections)
             .field("timeout", &self.timeout)
             .field("durability", &self.durability)
+            .field("tls_ca", &self.tls_ca)
             .field("compress_from", &self.compress_from)
             .finish()
     }
@@ -187,6 +199,7 @@ mod tests {
             ("redis://h?durability=group", "ceiling is `always`"),
             ("redis://h?interval_ms=10", "at least 1000"),
             ("redis://h?prefix={a}", "braces"),
+            ("redis://h?tls_ca=/a", "rediss://"),
             ("redis://h?connections=0", "at least 1"),
             ("redis://h?protocol=4", "resp2 or resp3"),
             ("redis://h?pool=4", "no option `pool`"),

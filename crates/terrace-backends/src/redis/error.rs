@@ -4,6 +4,7 @@ use redis::{ErrorKind as Kind, RedisError, ServerErrorKind};
 use terrace_store::{Error, ErrorKind};
 
 use super::NAME;
+use crate::remote::about_trust;
 
 /// What an error of the client means. Of a write that was sent, only an answer tells that it was not applied.
 pub(super) fn translate(operation: &'static str, writes: bool, source: RedisError) -> Error {
@@ -42,9 +43,15 @@ pub(super) fn late(operation: &'static str, writes: bool, waited: std::time::Dur
 }
 
 fn classify(source: &RedisError) -> (ErrorKind, &'static str) {
+    if let Some(trust) = about_trust(source) {
+        return trust;
+    }
     match source.kind() {
         Kind::Io if source.is_timeout() => (ErrorKind::Timeout, "the server did not answer in time"),
-        Kind::Io => (ErrorKind::Network, "the connection to the server failed"),
+        Kind::Io => (
+            ErrorKind::Network,
+            "the connection to the server failed; see whether it is there, and whether it wants TLS (rediss://)",
+        ),
         Kind::AuthenticationFailed => {
             (ErrorKind::Denied, "the server refused the user or password of the URL")
         }

@@ -10,7 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
-use redis::{Client, Cmd, FromRedisValue, Pipeline, RedisResult, ServerErrorKind, Value, from_redis_value};
+use redis::{
+    Client, Cmd, FromRedisValue, Pipeline, RedisResult, ServerErrorKind, TlsCertificates, Value,
+    from_redis_value,
+};
 use terrace_store::{Error, ErrorKind, Result};
 use tokio::runtime::Handle;
 
@@ -18,7 +21,7 @@ use super::NAME;
 use super::config::RedisConfig;
 use super::error::{late, translate, was_refused};
 use super::slots::Owner;
-use crate::remote::{InRuntime, runtime};
+use crate::remote::{InRuntime, certificates, runtime};
 use crate::url::without_password;
 
 pub(super) struct Link {
@@ -56,7 +59,7 @@ impl Link {
     /// Prepares the connections. Nothing is sent yet.
     pub(super) fn open(config: &RedisConfig) -> Result<Self> {
         let runtime = runtime(NAME)?;
-        let client = Client::open(config.url.as_str()).map_err(|source| no_url(config, source))?;
+        let client = client(config)?;
         // A call that finds no server fails soon; the next one tries again.
         let setup = ConnectionManagerConfig::new()
             .set_number_of_retries(1)
@@ -183,6 +186,21 @@ impl Link {
 
 fn one_of(connections: &[ConnectionManager], next: &AtomicUsize) -> ConnectionManager {
     connections[next.fetch_add(1, Ordering::Relaxed) % connections.len()].clone()
+}
+
+/// A client of the server of this URL.
+pub(super) fn client(config: &RedisConfig) -> Result<Client> {
+    let client = match certs(config)? {
+        None => Client::open(config.url.as_str()),
+        Some(certs) => Client::build_with_tls(config.url.as_str(), certs),
+    };
+    client.map_err(|source| no_url(config, source))
+}
+
+/// Whom to trust, if not whom the system trusts.
+pub(super) fn certs(config: &RedisConfig) -> Result<Option<TlsCertificates>> {
+    let Some(path) = &config.tls_ca else { return Ok(None) };
+    Ok(Some(TlsCertificates { client_tls: None, root_cert: Some(certificates(NAME, path)?) }))
 }
 
 /// The URL makes no sense.

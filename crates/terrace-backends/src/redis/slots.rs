@@ -3,14 +3,12 @@
 use redis::cluster::{ClusterClientBuilder, ClusterConfig};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
-use redis::{
-    Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, Pipeline, RedisResult, Value,
-};
+use redis::{Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline, RedisResult, Value};
 use terrace_store::Result;
 
 use super::config::{RedisClusterConfig, refused};
 use super::error::translate;
-use super::link::no_url;
+use super::link::{certs, client};
 use crate::remote::runtime;
 
 /// How many there are.
@@ -51,12 +49,7 @@ impl Cluster {
     /// Decision: the client repeats nothing by itself, because it does not tell reads from writes.
     pub(super) fn open(config: &RedisClusterConfig) -> Result<Self> {
         let runtime = runtime(super::NAME)?;
-        let first = config
-            .redis
-            .url
-            .as_str()
-            .into_connection_info()
-            .map_err(|source| no_url(&config.redis, source))?;
+        let first = client(&config.redis)?.get_connection_info().clone();
         let mut nodes = vec![first.clone()];
         for node in &config.nodes {
             let told = node.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
@@ -64,12 +57,12 @@ impl Cluster {
             nodes.push(at(&first, host.trim_matches(['[', ']']), port));
         }
         let timeout = config.redis.timeout;
-        let client = ClusterClientBuilder::new(nodes)
-            .retries(0)
-            .connection_timeout(timeout)
-            .response_timeout(timeout)
-            .build()
-            .map_err(|source| translate("open", false, source))?;
+        let mut client =
+            ClusterClientBuilder::new(nodes).retries(0).connection_timeout(timeout).response_timeout(timeout);
+        if let Some(certs) = certs(&config.redis)? {
+            client = client.certs(certs);
+        }
+        let client = client.build().map_err(|source| translate("open", false, source))?;
         let _here = runtime.enter();
         let connection = client.get_pending_async_connection_with_config(ClusterConfig::new());
         Ok(Self { connection, first })

@@ -4,8 +4,6 @@
 //! server's clock, to which it was granted. So no two processes need clocks that agree.
 
 use std::collections::HashMap;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -63,11 +61,4 @@ impl Held {
     pub(crate) fn released(&self, lease: &Lease) {
         self.leases().remove(&lease.name);
     }
-}
-
-/// A number that no other holder has.
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
-pub(crate) fn holder() -> [u8; 16] {
-    let half = || RandomState::new().hash_one(std::process::id());
-    (u128::from(half()) << 64 | u128::from(half())).to_be_bytes()
 }

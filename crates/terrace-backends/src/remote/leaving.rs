@@ -22,7 +22,7 @@ impl Leaving {
     }
 
     /// Waits until nobody is leaving.
-    #[cfg(any(feature = "postgres", feature = "redis"))]
+    #[cfg(any(feature = "nats", feature = "postgres", feature = "redis"))]
     pub(crate) async fn settle(&self) {
         loop {
             let left = self.left.notified();

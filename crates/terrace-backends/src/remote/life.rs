@@ -1,5 +1,7 @@
 //! From when until when a store may be used, and what time it is to it.
 
+#[cfg(feature = "nats")]
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -44,6 +46,16 @@ impl Life {
             return Err(Error::new(ErrorKind::Closed, operation).with("store", self.name));
         }
         Ok(())
+    }
+
+    /// Starts a task that ends once what it is given says so, at the latest when the store does.
+    #[cfg(feature = "nats")]
+    pub(crate) fn task<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        name: &'static str,
+        task: impl FnOnce(watch::Receiver<bool>) -> F,
+    ) {
+        self.listeners.spawn(name, task(self.ending.subscribe()));
     }
 
     /// Ends it, and waits for those who listen. `false` if it had ended before.

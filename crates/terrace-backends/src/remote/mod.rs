@@ -6,6 +6,8 @@
 
 #[cfg(any(feature = "etcd", feature = "mysql", feature = "postgres", feature = "redis"))]
 mod held;
+#[cfg(any(feature = "mysql", feature = "nats", feature = "postgres", feature = "redis"))]
+mod holder;
 mod in_runtime;
 mod leaving;
 mod life;
@@ -13,6 +15,7 @@ mod listen;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod place;
 mod transacting;
+mod trust;
 
 use std::future::{Future, ready};
 
@@ -27,8 +30,8 @@ use terrace_store::{
 
 #[cfg(any(feature = "etcd", feature = "mysql", feature = "postgres", feature = "redis"))]
 pub(crate) use held::Held;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
-pub(crate) use held::holder;
+#[cfg(any(feature = "mysql", feature = "nats", feature = "postgres", feature = "redis"))]
+pub(crate) use holder::holder;
 pub(crate) use in_runtime::{InRuntime, runtime};
 pub(crate) use life::Life;
 pub(crate) use listen::Feed;
@@ -37,6 +40,7 @@ pub(crate) use listen::Listening;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) use place::{HEAD, Place};
 use transacting::Transacting;
+pub(crate) use trust::{about_trust, certificates};
 
 /// What a client of a server does. Every method fails with `Closed` once [`Remote::close`] was called.
 pub trait Remote: Send + Sync + 'static {
@@ -321,7 +325,7 @@ pub(crate) fn validate(writes: &[Write]) -> Result<()> {
 pub(crate) const PAGE_BYTES: usize = 32 << 20;
 
 /// The flat place before which a listing ends.
-#[cfg(any(feature = "etcd", feature = "mysql"))]
+#[cfg(any(feature = "etcd", feature = "mysql", feature = "nats"))]
 pub(crate) fn after(list: &List) -> Vec<u8> {
     let flat = |bytes: &[u8]| [list.namespace.flat_prefix(), bytes].concat();
     let behind = successor(&flat(&list.prefix));
@@ -331,7 +335,7 @@ pub(crate) fn after(list: &List) -> Vec<u8> {
 }
 
 /// The least place behind all that begin so; `None` if there is none.
-#[cfg(any(feature = "etcd", feature = "mysql"))]
+#[cfg(any(feature = "etcd", feature = "mysql", feature = "nats"))]
 fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     let end = prefix.iter().rposition(|byte| *byte != 0xff)?;
     let mut next = prefix[..=end].to_vec();

@@ -17,6 +17,7 @@ use terrace_store::{BoxFuture, Entry, ErrorKind, PutOptions, Result, Store, Stor
 
 use crate::proxy::Proxy;
 use crate::remote::{self, key, space};
+use crate::tls::{self, Authority};
 
 /// Values and transactions as long as the contract's longest.
 const LARGE: &[&str] =
@@ -220,4 +221,17 @@ async fn stores_of_one_prefix_share_entries_and_leases() {
     let bytes: usize = listed.iter().map(|(key, entry)| key.bytes().len() + entry.value.len()).sum();
     assert_eq!(iterate.count(&space()).await.unwrap(), listed.len() as u64);
     assert_eq!(iterate.bytes(&space()).await.unwrap(), bytes as u64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_with_whom_it_should() {
+    let authority = Authority::new();
+    let Some(server) = Server::start_tls(&authority.cert(), &authority.key()) else { return };
+    tls::is_checked(&authority, |ca| {
+        let scheme = if ca.is_some() { "etcds" } else { "etcd" };
+        let url = format!("{scheme}://127.0.0.1:{}", server.port);
+        let timeout = Duration::from_secs(3);
+        Arc::new(open(EtcdConfig { url, tls_ca: ca.map(Into::into), timeout, ..config_of(&server) }))
+    })
+    .await;
 }

@@ -17,6 +17,7 @@ use terrace_store::{BoxFuture, Durability, Entry, ErrorKind, PutOptions, Result,
 
 use crate::proxy::Proxy;
 use crate::remote::{self, key, space};
+use crate::tls::{self, Authority};
 
 /// Values as long as the contract's longest, and no waiting for the disk.
 const LARGE: &[&str] =
@@ -205,4 +206,22 @@ async fn keys_longer_than_an_index_takes_are_listed_in_order() {
         let listed = store.list_all(&List { limit, ..List::all(space()) }).await.unwrap();
         assert!(listed.len() == 1_503 && listed.is_sorted_by(|a, b| a.0 < b.0), "{}", listed.len());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_with_whom_it_should() {
+    let authority = Authority::new();
+    authority.give_key_to("mysql");
+    let (cert, key) = (format!("--ssl-cert={}", authority.cert()), format!("--ssl-key={}", authority.key()));
+    let Some(server) = Server::start(&[&cert, &key, &format!("--ssl-ca={}", authority.ca())]) else { return };
+    // The user of the tests, and only that one, has to encrypt.
+    let mut root = mysql_async::Conn::from_url(&*server.url()).await.unwrap();
+    root.query_drop("CREATE USER careful@'127.0.0.1' REQUIRE SSL").await.unwrap();
+    root.query_drop("GRANT ALL ON *.* TO careful@'127.0.0.1'").await.unwrap();
+    tls::is_checked(&authority, |ca| {
+        let url = server.url().replace("terrace@", "careful@");
+        let (tls, timeout) = (ca.is_some(), Duration::from_secs(10));
+        Arc::new(open(MysqlConfig { url, tls, tls_ca: ca.map(Into::into), timeout, ..config_of(&server) }))
+    })
+    .await;
 }

@@ -15,6 +15,8 @@ use terrace_store::fakes::FrozenClock;
 use terrace_store::tokio_runtime::{TokioClock, TokioSpawn};
 use terrace_store::{BoxFuture, Durability, ErrorKind, Health, Key, Namespace, Result, Store, StoreExt};
 
+use crate::tls::{self, Authority};
+
 fn key(name: impl AsRef<[u8]>) -> Key {
     Key::new("test", name).unwrap()
 }
@@ -222,4 +224,21 @@ async fn a_load_that_reserved_before_a_write_ended_never_overtakes_it() {
         let newest = two.get(&key("a")).await.unwrap().unwrap().value;
         assert!(newest == n.to_string(), "{n}: {newest:?}, read {read:?}, stored {stored}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_with_whom_it_should() {
+    let authority = Authority::new();
+    authority.give_key_to("postgres");
+    let (cert, key) =
+        (format!("ssl_cert_file={}", authority.cert()), format!("ssl_key_file={}", authority.key()));
+    let Some(server) = Server::start(&["ssl=on", &cert, &key]) else { return };
+    server.admit("hostssl all all 127.0.0.1/32 trust\n");
+    tls::is_checked(&authority, |ca| {
+        let mode = if ca.is_some() { "require" } else { "disable" };
+        let url = format!("{}?sslmode={mode}", server.url());
+        let timeout = Duration::from_secs(5);
+        Arc::new(open(PostgresConfig { url, tls_ca: ca.map(Into::into), timeout, ..config_of(&server) }))
+    })
+    .await;
 }

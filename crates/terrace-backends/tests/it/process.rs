@@ -50,6 +50,17 @@ impl Process {
     /// Lets it hang, or go on.
     pub(super) fn pause(&self, hang: bool) {
         self.signal(if hang { "-STOP" } else { "-CONT" });
+        // A thread that runs elsewhere stops a little later.
+        if hang {
+            self.wait_for(|| self.is_stopped());
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        let tasks = format!("/proc/{}/task", self.0.as_ref().unwrap().id());
+        let Ok(tasks) = std::fs::read_dir(tasks) else { return true };
+        let stopped = |stat: String| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'));
+        tasks.flatten().all(|task| std::fs::read_to_string(task.path().join("stat")).is_ok_and(stopped))
     }
 
     /// Kills it at once.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use server::Server;
 use terrace_backends::redis::{RedisConfig, RedisStore};
 use terrace_store::capability::{Change, Write};
@@ -18,6 +19,8 @@ use terrace_store::tokio_runtime::{TokioClock, TokioSpawn};
 use terrace_store::{
     BoxFuture, Durability, Entry, ErrorKind, Health, Key, Namespace, PutOptions, Result, Store, StoreExt,
 };
+
+use crate::tls::{self, Authority};
 
 fn key(name: impl AsRef<[u8]>) -> Key {
     Key::new("test", name).unwrap()
@@ -295,4 +298,51 @@ async fn a_server_that_forgot_its_scripts_gets_them_again() {
     let () = ::redis::cmd("SCRIPT").arg("FLUSH").query_async(&mut raw).await.unwrap();
     let _ = store.put_with(&key("a"), "2").await.unwrap();
     assert_eq!(store.get(&key("a")).await.unwrap().unwrap().value, "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_with_whom_it_should() {
+    let authority = Authority::new();
+    let Some(server) = Server::start_tls(&authority.cert(), &authority.key(), &authority.ca()) else {
+        return;
+    };
+    tls::is_checked(&authority, |ca| {
+        let url = if ca.is_some() { server.url().replace("redis:", "rediss:") } else { server.url() };
+        let timeout = Duration::from_secs(3);
+        Arc::new(open(RedisConfig { url, tls_ca: ca.map(Into::into), timeout, ..config_of(&server) }))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_of_the_access_list_does_what_it_may_and_nothing_else() {
+    #[rustfmt::skip] // A line a user.
+    let Some(server) = Server::start(&[
+        "--user", "default", "off",
+        "--user", "ours", "on", ">secret", "~{mine}*", "&{mine}*", "+@all", "-@admin", "-@dangerous",
+        "--user", "reader", "on", ">secret", "~{mine}*", "&{mine}*", "+@read", "+@connection",
+    ]) else {
+        return;
+    };
+    let with = |user: &str, prefix: &str| {
+        let url = server.url().replace("redis://", &format!("redis://{user}@"));
+        open(RedisConfig { url, prefix: prefix.into(), ..RedisConfig::new("") })
+    };
+    let store = with("ours:secret", "mine");
+    let version = store.put_with(&key("a"), "1").await.unwrap().version().unwrap();
+    assert_eq!(store.get(&key("a")).await.unwrap().unwrap().version, version);
+    let mut changes =
+        store.as_watch().unwrap().watch(&Namespace::new("test").unwrap(), Bytes::new()).await.unwrap();
+    let _ = store.put_with(&key("a"), "2").await.unwrap();
+    assert!(matches!(changes.next().await, Some(Change::Put { .. })));
+    assert!(store.remove(&key("a")).await.unwrap());
+    for (user, prefix) in [
+        ("ours:wrong", "mine"),
+        ("nobody:secret", "mine"),
+        ("ours:secret", "theirs"),
+        ("reader:secret", "mine"),
+    ] {
+        let error = with(user, prefix).put_with(&key("a"), "3").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{user} {prefix}: {error:?}");
+    }
 }

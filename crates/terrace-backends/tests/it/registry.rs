@@ -29,6 +29,8 @@ fn embedded() -> impl Iterator<Item = &'static str> {
         "etcds",
         "mariadb",
         "mysql",
+        "nats",
+        "natss",
         "object+file",
         "object+memory",
         "postgres",

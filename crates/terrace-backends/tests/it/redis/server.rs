@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+/// Stands for the port.
+const TLS_HERE: &str = "the port";
+
 pub(super) struct Server {
     url: String,
     port: u16,
@@ -33,6 +36,12 @@ impl Server {
         Some(server)
     }
 
+    /// Starts one that speaks TLS only, to clients without a certificate too.
+    pub(super) fn start_tls(cert: &str, key: &str, ca: &str) -> Option<Self> {
+        let files = ["--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", ca];
+        Self::start(&[&["--tls-auth-clients", "no", "--tls-port", TLS_HERE][..], &files[..]].concat())
+    }
+
     /// One that somebody else runs.
     pub(super) fn elsewhere(url: String) -> Self {
         Self { url, port: 0, arguments: Vec::new(), folder: TempDir::new().unwrap(), process: None }
@@ -48,8 +57,13 @@ impl Server {
 
     pub(super) fn start_again(&mut self) {
         let mut command = Command::new("redis-server");
-        command.arg("--port").arg(self.port.to_string()).args(["--bind", "127.0.0.1", "--save", ""]);
-        command.arg("--dir").arg(self.folder.path()).args(&self.arguments);
+        let port = self.port.to_string();
+        let plain = if self.arguments.iter().any(|argument| argument == TLS_HERE) { "0" } else { &port };
+        command.args(["--port", plain, "--bind", "127.0.0.1", "--save", ""]);
+        command
+            .arg("--dir")
+            .arg(self.folder.path())
+            .args(self.arguments.iter().map(|argument| if argument == TLS_HERE { &port } else { argument }));
         self.process = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
