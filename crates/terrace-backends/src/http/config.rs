@@ -20,7 +20,7 @@ pub struct HttpConfig {
     /// not see each other.
     pub prefix: String,
     /// The authorities, in a file of PEM, that the server's certificate is checked with; `None`: those the system trusts.
-    pub ca: Option<PathBuf>,
+    pub tls_ca: Option<PathBuf>,
     /// How many calls may be under way at once, each on a connection of its own. More wait.
     pub connections: usize,
     /// How long one call may take, the time to connect included.
@@ -37,7 +37,7 @@ impl HttpConfig {
         Self {
             url: url.into(),
             prefix: "terrace".into(),
-            ca: None,
+            tls_ca: None,
             connections: 16,
             timeout: Duration::from_secs(5),
             durability: Durability::Process,
@@ -45,7 +45,7 @@ impl HttpConfig {
         }
     }
 
-    /// What a URL such as `https://:secret@cache.internal:7380?prefix=orders&ca=/etc/ca.pem` says.
+    /// What a URL such as `https://:secret@cache.internal:7380?prefix=orders&tls_ca=/etc/ca.pem` says.
     ///
     /// # Errors
     /// `Config` for an option it does not know or cannot read.
@@ -54,7 +54,7 @@ impl HttpConfig {
         if let Some(prefix) = url.text("prefix") {
             config.prefix = prefix;
         }
-        config.ca = url.text("ca").map(PathBuf::from);
+        config.tls_ca = url.text("tls_ca").map(PathBuf::from);
         config.connections = url.number("connections")?.unwrap_or(config.connections);
         if let Some(ms) = url.number("timeout_ms")? {
             config.timeout = Duration::from_millis(ms);
@@ -77,8 +77,8 @@ impl HttpConfig {
         if self.prefix.is_empty() || self.prefix.len() > LONGEST_NAME || !self.prefix.chars().all(plain) {
             return Err(refused("prefix is 1 to 64 letters, digits, `.`, `_` and `-`"));
         }
-        if self.ca.is_some() && !self.url.starts_with("https:") {
-            return Err(refused("ca means nothing without TLS: write https:"));
+        if self.tls_ca.is_some() && !self.url.starts_with("https:") {
+            return Err(refused("tls_ca means nothing without TLS: write https:"));
         }
         Ok(())
     }
@@ -90,7 +90,7 @@ impl std::fmt::Debug for HttpConfig {
         f.debug_struct("HttpConfig")
             .field("url", &without_password(&self.url))
             .field("prefix", &self.prefix)
-            .field("ca", &self.ca)
+            .field("tls_ca", &self.tls_ca)
             .field("connections", &self.connections)
             .field("timeout", &self.timeout)
             .field("durability", &self.durability)
@@ -116,13 +116,13 @@ mod tests {
     #[test]
     fn a_url_says_all_there_is_to_say() {
         let found = config(
-            "https://:s%40cret@h:1?prefix=p&ca=/a.pem&timeout_ms=50&durability=group&compress_from=9&connections=2",
+            "https://:s%40cret@h:1?prefix=p&tls_ca=/a.pem&timeout_ms=50&durability=group&compress_from=9&connections=2",
         )
         .unwrap();
         assert_eq!(found.url, "https://:s%40cret@h:1");
         assert_eq!((found.prefix.as_str(), found.connections, found.compress_from), ("p", 2, Some(9)));
         assert_eq!(
-            (found.ca.as_deref(), found.timeout),
+            (found.tls_ca.as_deref(), found.timeout),
             (Some("/a.pem".as_ref()), Duration::from_millis(50))
         );
         assert_eq!(found.durability, Durability::Group(Duration::from_millis(2)));
@@ -136,7 +136,7 @@ mod tests {
             ("http://h?prefix=", "letters, digits"),
             ("http://h?connections=0", "1 to 1024"),
             ("http://h?timeout_ms=0", "at least 1 ms"),
-            ("http://h?ca=/a.pem", "without TLS"),
+            ("http://h?tls_ca=/a.pem", "without TLS"),
             ("http://h?pool=4", "no option `pool`"),
         ] {
             let error = config(url).unwrap_err();

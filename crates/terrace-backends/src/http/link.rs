@@ -76,7 +76,7 @@ impl Link {
             true => {
                 let name = ServerName::try_from(place.host.clone())
                     .map_err(|source| refused("the host's name is none").caused_by(source))?;
-                Some((tls::connector(config.ca.as_deref())?, name))
+                Some((tls::connector(config.tls_ca.as_deref())?, name))
             }
         };
         let header = |text: &str| {

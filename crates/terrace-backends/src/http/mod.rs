@@ -65,7 +65,7 @@ pub struct Http {
 
 impl HttpStore {
     /// Prepares a store in this server. It connects at the first call, so a server that is away fails calls, not the
-    /// opening. Blocks while it reads the certificates of `ca`.
+    /// opening. Blocks while it reads the certificates of `tls_ca`.
     ///
     /// # Errors
     /// `Config` for a URL or option that makes no sense, or outside of a tokio runtime.

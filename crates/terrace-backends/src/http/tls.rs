@@ -27,7 +27,7 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore> {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         return Ok(roots);
     };
-    let wrong = |why: &str| -> Error { refused(&format!("ca: `{}` {why}", path.display())) };
+    let wrong = |why: &str| -> Error { refused(&format!("tls_ca: `{}` {why}", path.display())) };
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|source| wrong("cannot be read as PEM").caused_by(source))?;

@@ -158,7 +158,7 @@ async fn tls_is_spoken_with_whom_the_authority_vouches_for() {
     let server = Server::start(&["--memory", "--tls-cert", &cert, "--tls-key", &key_file]);
     let port = server.http.port();
     let with = |url: String, ca: Option<&str>| HttpConfig {
-        ca: ca.map(PathBuf::from),
+        tls_ca: ca.map(PathBuf::from),
         timeout: Duration::from_secs(3),
         ..HttpConfig::new(url)
     };
