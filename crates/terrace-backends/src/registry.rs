@@ -92,6 +92,12 @@ const SCHEMES: &[(&str, Open)] = &[
     ("rediss+cluster", redis_cluster),
 ];
 
+/// Whether the URLs of this scheme name a folder or a file on this machine. It makes sense to ask first whether that is
+/// there, since opening it would make an empty store of a misspelling.
+pub fn is_local(scheme: &str) -> bool {
+    matches!(scheme, "disk" | "fjall" | "fs" | "object+file" | "redb" | "sled" | "sqlite")
+}
+
 #[cfg(feature = "etcd")]
 fn etcd(url: Url, clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(crate::etcd::EtcdStore::open(crate::etcd::EtcdConfig::from_url(url)?, clock, spawn)?))

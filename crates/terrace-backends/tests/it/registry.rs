@@ -22,27 +22,10 @@ fn a_scheme_names_one_store() {
     assert_eq!(known.len(), all, "{known:?}");
 }
 
-/// The schemes of stores in this process, which need no server.
+/// The schemes of stores in this process that have the names of their stores.
 fn embedded() -> impl Iterator<Item = &'static str> {
-    let remote = [
-        "etcd",
-        "etcds",
-        "mariadb",
-        "mysql",
-        "nats",
-        "natss",
-        "object+file",
-        "object+memory",
-        "postgres",
-        "postgresql",
-        "redis",
-        "rediss",
-        "redis+unix",
-        "s3",
-        "valkey",
-        "valkeys",
-    ];
-    registry::schemes().filter(move |scheme| !remote.contains(scheme))
+    let alone = |scheme: &&str| *scheme == "memory" || registry::is_local(scheme);
+    registry::schemes().filter(alone).filter(|scheme| *scheme != "object+file")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! A store as commands name it: a URL, or the configuration of a stack.
 
+use terrace::backends::registry;
 use terrace::backends::url::Url;
 use terrace::layers::World;
 use terrace::stack::{Stack, StackConfig, Storage};
@@ -8,24 +9,6 @@ use terrace_store::tokio_runtime::{TokioClock, TokioSpawn};
 use terrace_store::{Error, ErrorKind};
 
 use crate::exit::{Exit, Failure};
-
-/// Stores in servers: there is no folder to look for.
-const ELSEWHERE: [&str; 14] = [
-    "memory",
-    "etcd",
-    "etcds",
-    "http",
-    "https",
-    "mariadb",
-    "mysql",
-    "postgres",
-    "postgresql",
-    "redis",
-    "rediss",
-    "valkey",
-    "valkeys",
-    "redis+unix",
-];
 
 /// What the text names: a file that ends as configurations do, or else a URL.
 pub(super) fn config(text: &str) -> Result<StackConfig, Failure> {
@@ -47,8 +30,8 @@ pub(super) fn config(text: &str) -> Result<StackConfig, Failure> {
 pub(super) fn must_be_there(config: &StackConfig) -> Result<(), Failure> {
     let Some(storage) = &config.storage else { return Ok(()) };
     // A scheme that there is not is told when it is opened.
-    let known = terrace::backends::registry::schemes().any(|scheme| scheme == storage.scheme());
-    if !known || ELSEWHERE.contains(&storage.scheme()) {
+    let known = registry::schemes().any(|scheme| scheme == storage.scheme());
+    if !known || !registry::is_local(storage.scheme()) {
         return Ok(());
     }
     let path = Url::parse(&storage.to_url()).and_then(|url| url.path()).map_err(|error| failed(&error))?;
