@@ -161,6 +161,8 @@ impl Disk {
 
     /// Tells a listener of all changes of keys from now on. `false` if there is one already, and this one is not told.
     pub fn listen(&self, listener: Box<dyn Listener>) -> bool {
+        // Under the lock that changes are told under: one that is being made is told as a whole or not at all.
+        let _writer = self.shared.writer.lock();
         self.shared.listener.set(listener).is_ok()
     }
 

@@ -177,7 +177,7 @@ impl Remote for Http {
     async fn list(&self, list: &List, cursor: Option<&Cursor>) -> Result<Page> {
         self.ready("list").await?;
         let answer = self.link.exchange(reads("list"), "/list", wire::list(list, cursor)).await?;
-        wire::page(list, answer).map_err(error::garbled)
+        wire::page(list, cursor, answer).map_err(error::garbled)
     }
 
     async fn amount(&self, namespace: &Namespace) -> Result<(u64, u64)> {

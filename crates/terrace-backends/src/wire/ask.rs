@@ -7,7 +7,7 @@ use terrace_store::{
 };
 
 use super::reader::Reader;
-use super::{LONGEST, writer};
+use super::{KEYS, LONGEST, OPERATIONS, writer};
 
 const GET: u8 = 1;
 const EXISTS: u8 = 2;
@@ -60,7 +60,7 @@ pub fn writes(list: &[Write], compress_from: Option<usize>) -> Result<(Vec<u8>, 
             break;
         }
         taken += 1;
-        if out.len() >= super::FULL {
+        if out.len() >= super::FULL || taken == OPERATIONS {
             break;
         }
     }
@@ -88,7 +88,8 @@ pub fn commit(
     for write in list {
         operation(&mut out, write, compress_from)?;
     }
-    if out.len() > LONGEST { Err(too_long()) } else { Ok(out) }
+    let fits = out.len() <= LONGEST && list.len() <= OPERATIONS && unchanged.len() <= OPERATIONS;
+    if fits { Ok(out) } else { Err(too_long()) }
 }
 
 /// About how long the message will be, so that a large value is copied once.
@@ -102,7 +103,8 @@ fn expected(list: &[Write]) -> usize {
 
 fn too_long() -> Error {
     Error::new(ErrorKind::Invalid, "put").because(format!(
-        "a message between two Terraces is at most {LONGEST} bytes long, with all that is said of a value"
+        "a message between two Terraces is at most {LONGEST} bytes long, with all that is said of a value, and has \
+         {OPERATIONS} operations at most"
     ))
 }
 
@@ -154,6 +156,9 @@ impl Ask {
             GET => {
                 let mut keys = Vec::new();
                 while !reader.is_empty() {
+                    if keys.len() == KEYS {
+                        return Err(reader.fault("a message asks for 4096 keys at most"));
+                    }
                     keys.push(reader.key()?);
                 }
                 Self::Get(keys)
@@ -162,7 +167,11 @@ impl Ask {
             WRITE => Self::Write(operations(&mut reader)?),
             COMMIT => {
                 let mut unchanged = Vec::new();
-                for _ in 0..reader.count()? {
+                let count = reader.count()?;
+                if count > OPERATIONS {
+                    return Err(reader.fault("a commit depends on 65536 keys at most"));
+                }
+                for _ in 0..count {
                     unchanged.push((reader.key()?, reader.optional_version()?));
                 }
                 Self::Commit(operations(&mut reader)?, unchanged)
@@ -177,6 +186,9 @@ impl Ask {
 fn operations(reader: &mut Reader) -> Result<Vec<Write>> {
     let mut list = Vec::new();
     while !reader.is_empty() {
+        if list.len() == OPERATIONS {
+            return Err(reader.fault("a message has 65536 operations at most"));
+        }
         let kind = reader.byte()?;
         let key = reader.key()?;
         let condition = read_condition(reader)?;

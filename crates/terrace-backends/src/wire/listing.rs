@@ -100,8 +100,11 @@ impl PageWriter {
 ///
 /// # Errors
 /// `Corrupt` if it is none, or has what was not asked for.
-pub fn page(list: &List, message: Bytes) -> Result<Page> {
+pub fn page(list: &List, cursor: Option<&Cursor>, message: Bytes) -> Result<Page> {
     let mut reader = Reader::new(message, ErrorKind::Corrupt, "list");
+    // Pages that do not go on would be asked for without end.
+    let mut last = cursor.map(|cursor| cursor.0.clone());
+    let goes_on = |last: &Option<Bytes>, to: &[u8]| last.as_ref().is_none_or(|last| to > &last[..]);
     let mut entries = Vec::new();
     loop {
         match reader.byte()? {
@@ -110,9 +113,14 @@ pub fn page(list: &List, message: Bytes) -> Result<Page> {
                 return Ok(Page { entries, next: None });
             }
             MORE => {
-                let next = Some(Cursor(Bytes::copy_from_slice(&reader.bytes()?)));
+                let next = Bytes::copy_from_slice(&reader.bytes()?);
+                if !goes_on(&cursor.map(|cursor| cursor.0.clone()), &next)
+                    || last.is_some_and(|last| next < last)
+                {
+                    return Err(reader.fault("the next page is none after this one"));
+                }
                 reader.end()?;
-                return Ok(Page { entries, next });
+                return Ok(Page { entries, next: Some(Cursor(next)) });
             }
             ENTRY => {
                 let key = reader.key()?;
@@ -120,6 +128,10 @@ pub fn page(list: &List, message: Bytes) -> Result<Page> {
                 if key.namespace() != list.namespace || !list.covers(key.bytes()) {
                     return Err(reader.fault("a key that was not asked for"));
                 }
+                if !goes_on(&last, key.bytes()) {
+                    return Err(reader.fault("a key that is not after the one before"));
+                }
+                last = Some(key.shared_bytes());
                 if entries.len() >= list.limit.max(1) {
                     return Err(reader.fault("more entries than were asked for"));
                 }

@@ -49,5 +49,11 @@ pub const FORMAT: u64 = 1;
 /// The longest message: a value of the greatest length, and what is said about it.
 pub const LONGEST: usize = terrace_store::store::VALUE_LIMIT + (8 << 20);
 
+/// The most keys of a read, and the most operations of a write: so many small ones would otherwise take a server's thread
+/// for seconds.
+pub const KEYS: usize = 4096;
+/// As [`KEYS`], of writes and of what a commit depends on.
+pub const OPERATIONS: usize = 65_536;
+
 /// The length from which on an answer takes no further entry.
 pub const FULL: usize = 16 << 20;

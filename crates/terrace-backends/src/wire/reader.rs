@@ -3,6 +3,7 @@
 use bytes::{Buf, Bytes};
 use terrace_store::{Entry, Error, ErrorKind, Key, Result, Version};
 
+use super::{FULL, LONGEST};
 use crate::record::{self, Record};
 
 /// What is left of a message.
@@ -10,6 +11,8 @@ pub(super) struct Reader {
     rest: Bytes,
     /// The length of the whole.
     whole: usize,
+    /// What the values that are still to come may take in memory, all together.
+    room: usize,
     kind: ErrorKind,
     operation: &'static str,
 }
@@ -17,7 +20,8 @@ pub(super) struct Reader {
 impl Reader {
     /// Of a message whose faults are of this kind: `Invalid` where a stranger asks, `Corrupt` where a server answers.
     pub(super) fn new(message: Bytes, kind: ErrorKind, operation: &'static str) -> Self {
-        Self { whole: message.len(), rest: message, kind, operation }
+        // What the longest message has if nothing in it is compressed: little that was compressed is not to become much.
+        Self { whole: message.len(), rest: message, room: FULL + LONGEST, kind, operation }
     }
 
     pub(super) fn fault(&self, why: &str) -> Error {
@@ -84,7 +88,12 @@ impl Reader {
     pub(super) fn record(&mut self, key: &Key) -> Result<Entry> {
         let sealed = self.bytes()?;
         match record::open(key, &sealed) {
-            Ok(Record::Live(entry)) => Ok(self.own(entry)),
+            Ok(Record::Live(entry)) => {
+                let left = self.room.checked_sub(entry.value.len());
+                self.room =
+                    left.ok_or_else(|| self.fault("its values together are longer than any message"))?;
+                Ok(self.own(entry))
+            }
             Ok(Record::Tombstone { .. }) => Err(self.fault("a record is one of a delete")),
             Err(source) => Err(self.fault("a record does not check").caused_by(source)),
         }

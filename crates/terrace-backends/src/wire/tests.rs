@@ -100,11 +100,11 @@ fn a_listing_and_its_page_arrive() {
     assert_eq!(found.after, Some(cursor.0));
     let mut answer = PageWriter::default();
     assert!(answer.push(&key("ad"), &entry()).unwrap());
-    let found = page(&asked, answer.finish(Some(b"ad")).into()).unwrap();
+    let found = page(&asked, None, answer.finish(Some(b"ad")).into()).unwrap();
     assert_eq!((found.entries, found.next.unwrap().0), (vec![(key("ad"), entry())], Bytes::from("ad")));
     let mut foreign = PageWriter::default();
     foreign.push(&key("b"), &entry()).unwrap();
-    assert_eq!(page(&asked, foreign.finish(None).into()).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(page(&asked, None, foreign.finish(None).into()).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
 #[test]
@@ -140,4 +140,38 @@ fn a_batch_is_cut_to_messages_and_what_no_message_takes_is_refused() {
     let (_, taken) = writes(&vec![put(FULL / 4); 10], None).unwrap();
     assert_eq!(taken, 4);
     assert_eq!(commit(&vec![put(VALUE_LIMIT); 2], &[], None).unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn little_that_was_compressed_does_not_become_much() {
+    let large = Entry { value: Bytes::from(vec![7; 30 << 20]), ..entry() };
+    let put = |n: u32| Write::Put(key(&n.to_string()), large.clone(), PutOptions::default());
+    let (three, taken) = writes(&[put(0), put(1)], Some(1)).unwrap();
+    assert!(taken == 2 && three.len() < 1 << 20 && Ask::decode(three.into()).is_ok());
+    let (four, taken) = writes(&[put(0), put(1), put(2)], Some(1)).unwrap();
+    assert!(taken == 3 && four.len() < 1 << 20);
+    let refused = Ask::decode(four.into()).unwrap_err();
+    assert!(refused.kind() == ErrorKind::Invalid && refused.to_string().contains("longer than any message"));
+}
+
+#[test]
+fn a_page_that_does_not_go_on_is_refused() {
+    let asked = List::all(Namespace::new("space").unwrap());
+    let before = Cursor(Bytes::from("m"));
+    let of = |keys: &[&str], next: Option<&str>| {
+        let mut answer = PageWriter::default();
+        keys.iter().for_each(|name| assert!(answer.push(&key(name), &entry()).unwrap()));
+        page(&asked, Some(&before), answer.finish(next.map(str::as_bytes)).into())
+            .map_err(|error| error.kind())
+    };
+    assert!(of(&["n", "o"], Some("o")).is_ok() && of(&[], Some("n")).is_ok() && of(&["z"], None).is_ok());
+    for (keys, next) in [
+        (&[][..], Some("m")),
+        (&["l"], None),
+        (&["n", "n"], None),
+        (&["o", "n"], None),
+        (&["n", "p"], Some("o")),
+    ] {
+        assert_eq!(of(keys, next).unwrap_err(), ErrorKind::Corrupt, "{keys:?} {next:?}");
+    }
 }

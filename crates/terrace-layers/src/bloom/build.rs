@@ -49,6 +49,10 @@ impl Shared {
         // Room to grow into, so that a growing store is not listed for every quarter.
         let expected = self.config.expected.max(count.saturating_mul(2));
         let next = Arc::new(Filter::sharded(expected, self.config.bits_per_key, self.config.shards));
+        // The generation that writes are about to count themselves in has none under way. It may have some that began
+        // before a build that was given up, and nobody would wait for them below.
+        let other = self.filters.read().generation ^ 1;
+        self.settled(other).await;
         let before = {
             let mut filters = self.filters.write();
             filters.next = Some(Arc::clone(&next));

@@ -12,6 +12,9 @@ use super::super::problem::Problem;
 use super::super::state::HttpState;
 use super::{answer, message, missing, name_of, open};
 
+/// After so many keys others have their turn, and the time that a request may take is looked at.
+const YIELD: usize = 64;
+
 pub(super) async fn post(State(state): State<Arc<HttpState>>, request: Request) -> Result<Response, Problem> {
     let name = name_of(&request);
     let ask = Ask::decode(message(&state, request).await?)?;
@@ -19,7 +22,11 @@ pub(super) async fn post(State(state): State<Arc<HttpState>>, request: Request) 
         let store = open(&state, &name).await?;
         Ok(match ask {
             Ask::Get(keys) => get(&*store, &keys).await?,
-            Ask::Exists(key) => vec![u8::from(store.exists(&key).await?)],
+            Ask::Exists(key) => {
+                let exists = store.exists(&key).await?;
+                store.commit().await?;
+                vec![u8::from(exists)]
+            }
             Ask::Write(writes) => outcomes(&write(&*store, writes).await?),
             Ask::Commit(writes, unchanged) => {
                 if store.as_transact().is_none() {
@@ -38,6 +45,9 @@ async fn get(store: &dyn Store, keys: &[Key]) -> Result<Vec<u8>> {
     let (mut answer, mut answered) = (EntriesWriter::default(), 0);
     for key in keys {
         answered += 1;
+        if answered % YIELD == 0 {
+            tokio::task::yield_now().await;
+        }
         if !answer.push(key, store.get(key).await?.as_ref())? {
             break;
         }

@@ -41,6 +41,8 @@ async fn page(store: &dyn Store, asked: Asked) -> Result<Vec<u8>> {
     // Where a page goes on is said by a key: so the order is that of the keys, which serves who asked for any.
     let keys = List { from, order: Order::Key, keys_only: true, limit, ..list.clone() };
     let found = gather(store, &keys).await?;
+    // As in a read: nobody is to learn of a write that a crash can still undo.
+    store.commit().await?;
     let more = found.len() == limit;
     let mut page = PageWriter::default();
     let mut last: Option<Bytes> = None;

@@ -34,7 +34,7 @@ use super::{body, invalidate};
 const PREFIX: &str = "\0store:";
 /// The longest name of a store.
 const LONGEST_NAME: usize = 64;
-/// How many stores there may be. Each that was asked for once is remembered.
+/// How many stores are remembered at a time.
 const MOST: usize = 1024;
 /// The longest order in JSON: a namespace, every byte of it encoded.
 const LONGEST_ORDER: usize = 4096;
@@ -77,7 +77,11 @@ async fn open(state: &HttpState, name: &str) -> Result<Arc<Namespaced>, Problem>
         return Ok(Arc::clone(store));
     }
     if stores.len() >= MOST {
-        let detail = format!("{MOST} stores were asked for since the start, and no more are kept at a time");
+        // Those that nobody is using are read again when they are asked for.
+        stores.retain(|_, store| Arc::strong_count(store) > 1);
+    }
+    if stores.len() >= MOST {
+        let detail = format!("{MOST} stores are in use, and there are no more at a time");
         return Err(Problem::new(StatusCode::INSUFFICIENT_STORAGE, "full", detail));
     }
     let authority = Arc::clone(state.keyspace.authority());
