@@ -28,6 +28,9 @@ const GLANCES: u32 = if cfg!(shuttle) { 1 } else { 64 };
 /// Of what callers still held, so much is awaited before limbo is gone through again. Then going through it costs each cell
 /// a few steps, however many are held and in whatever order they are given up.
 const PART_GIVEN_UP: u32 = 4;
+/// So many are gone through each time: more than writers hold who look at one thing each, so that what they give up is freed
+/// at once where its weight asks for that.
+const MANY_HELD: u32 = 1024;
 
 /// How many wait in limbo, and the first of them, in one word.
 #[derive(Clone, Copy)]
@@ -261,7 +264,7 @@ impl<K, V> Core<K, V> {
                 panicked = panicked.or(dropped.err());
             }
         }
-        self.rest.store(held.len / PART_GIVEN_UP, Ordering::Relaxed);
+        self.rest.store(held.len.saturating_sub(MANY_HELD) / PART_GIVEN_UP, Ordering::Relaxed);
         if held.len > 0 {
             self.push(held.first, held.last, held.len);
         }

@@ -120,8 +120,7 @@ fn a_disk_that_fills_up_under_fjall_refuses_writes_and_loses_nothing() {
 #[test]
 fn a_disk_without_room_to_begin_with_is_told_of_and_refuses_writes() {
     let (_outer, data) = folder();
-    let mut command = Command::new("prlimit");
-    command.arg("--fsize=100000").arg(env!("CARGO_BIN_EXE_terrace"));
+    let mut command = through("prlimit", &["--fsize=100000", env!("CARGO_BIN_EXE_terrace")]);
     command.args(["serve", "--port", "0", "--http-port", "0", "--dir"]).arg(&data);
     if Command::new("prlimit").arg("--version").output().is_err() {
         return eprintln!("skipped: there is no prlimit here");
@@ -138,8 +137,7 @@ fn a_disk_without_room_to_begin_with_is_told_of_and_refuses_writes() {
 #[test]
 fn a_disk_without_room_for_fjall_to_begin_with_is_refused() {
     let (_outer, data) = folder();
-    let mut command = Command::new("prlimit");
-    command.arg("--fsize=100000").arg(env!("CARGO_BIN_EXE_terrace"));
+    let mut command = through("prlimit", &["--fsize=100000", env!("CARGO_BIN_EXE_terrace")]);
     command.args(["serve", "--port", "0", "--http-port", "0", "--store", "fjall", "--dir"]).arg(&data);
     let Ok(output) = command.output() else {
         return eprintln!("skipped: there is no prlimit here");

@@ -27,7 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program, with nothing of our environment that could change what it does.
 fn terrace(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_terrace"));
+    through(env!("CARGO_BIN_EXE_terrace"), args)
+}
+
+/// Another program that runs it, in the same way.
+fn through(program: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null());
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TERRACE_")) {
         command.env_remove(name);
