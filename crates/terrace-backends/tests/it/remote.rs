@@ -71,6 +71,8 @@ pub(super) async fn outlives_a_crash(store: &dyn Store, mut kill: impl FnMut(), 
 pub(super) async fn bears_a_hanging_server(store: &dyn Store, pause: impl Fn(bool)) {
     let _ = store.put_with(&key("a"), "1").await.unwrap();
     pause(true);
+    // What is told to stop may still answer for a moment.
+    tokio::time::sleep(Duration::from_millis(50)).await;
     let began = Instant::now();
     let read = store.get(&key("a")).await.unwrap_err();
     assert!(matches!(read.kind(), ErrorKind::Timeout | ErrorKind::Network), "{read:?}");

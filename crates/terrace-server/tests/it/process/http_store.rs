@@ -96,12 +96,27 @@ async fn acknowledged_writes_outlive_a_kill_and_calls_and_watches_find_the_serve
     store.close().await.unwrap();
 }
 
+/// Whether every thread of a process has stopped.
+fn is_stopped(process: u32) -> bool {
+    let stopped = |stat: String| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'));
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
+    tasks.flatten().all(|task| std::fs::read_to_string(task.path().join("stat")).is_ok_and(stopped))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_hangs_leaves_a_write_unknown_and_a_read_late() {
     let (_outer, folder) = folder();
     let server = Server::on(&folder, &[]);
     let store = open(HttpConfig { timeout: Duration::from_secs(4), ..config_of(server.http.port()) });
-    let pause = |hang: bool| server.signal(if hang { Signal::STOP } else { Signal::CONT });
+    let pause = |hang: bool| {
+        server.signal(if hang { Signal::STOP } else { Signal::CONT });
+        // It takes effect a moment later, for one thread after the other.
+        let began = Instant::now();
+        while hang && !is_stopped(server.child.id()) {
+            assert!(began.elapsed() < PATIENCE, "it does not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
     remote::bears_a_hanging_server(&store, pause).await;
 }
 
