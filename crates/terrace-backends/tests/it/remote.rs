@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-#[cfg(any(feature = "etcd", feature = "http", feature = "mysql"))]
+#[cfg(any(feature = "etcd", feature = "http", feature = "mysql", feature = "nats"))]
 use terrace_store::Health;
-#[cfg(any(feature = "etcd", feature = "http", feature = "mysql"))]
+#[cfg(any(feature = "etcd", feature = "http", feature = "mysql", feature = "nats"))]
 use terrace_store::capability::Change;
 use terrace_store::{ErrorKind, Key, Namespace, Store, StoreExt};
 
