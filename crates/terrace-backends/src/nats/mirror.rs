@@ -4,8 +4,8 @@
 //! before it was delivered never comes, only what has replaced it, which may be above any number that was reached by
 //! then. So to have seen a number is not to know of all that was stored up to it. But a message that is missing below a
 //! mark was replaced before the mark came, so what replaced it is below a mark that is stored after that; if nothing is
-//! missing between two such marks, nothing is outstanding ([`Mirror::is_settled`]). The server does not tell what a purge removes: what a clear removes follows from its
-//! floor, what a sweep removes it is told here.
+//! missing between two such marks, nothing is outstanding ([`Mirror::is_settled`]). The server does not tell what a purge
+//! removes: what a clear removes follows from its floor, what a sweep removes it is told here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
