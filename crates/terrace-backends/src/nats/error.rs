@@ -1,12 +1,16 @@
 //! The server's and the client's errors in the words of the contract.
 
+use std::error::Error as StdError;
 use std::fmt::{Debug, Display};
 use std::time::Duration;
 
-use async_nats::jetstream::context::{CreateStreamErrorKind, PublishErrorKind, RequestErrorKind};
+use async_nats::jetstream::context::{
+    CreateStreamErrorKind, PublishError, PublishErrorKind, RequestErrorKind,
+};
 use async_nats::jetstream::stream::{
     ConsumerErrorKind, DirectGetErrorKind, LastRawMessageErrorKind, PurgeErrorKind,
 };
+use async_nats::jetstream::{self, ErrorCode};
 use async_nats::{ConnectErrorKind, PublishErrorKind as CorePublishErrorKind, SubscribeErrorKind};
 use terrace_store::{Error, ErrorKind};
 
@@ -27,8 +31,12 @@ impl Failure {
 
     /// In the words of the contract. Of a write that was sent, only an answer tells that it was not applied.
     pub(super) fn translate(self, operation: &'static str, writes: bool, sent: bool) -> Error {
-        let lost = matches!(self.kind, ErrorKind::Network | ErrorKind::Timeout);
-        let kind = if writes && sent && lost { ErrorKind::Unknown } else { self.kind };
+        let kind = match self.kind {
+            ErrorKind::Network | ErrorKind::Timeout if writes && sent => ErrorKind::Unknown,
+            // What stores nothing that matters leaves nothing in doubt.
+            ErrorKind::Unknown if !writes => ErrorKind::Unavailable,
+            kind => kind,
+        };
         let error = Error::new(kind, operation).with("store", NAME);
         let error = if self.why.is_empty() { error } else { error.because(self.why) };
         match self.cause {
@@ -56,6 +64,17 @@ const NO_STREAMS: (ErrorKind, &str) = (
     ErrorKind::Unavailable,
     "the server does not answer for the bucket: it has no JetStream (start it with --jetstream), or no leader now",
 );
+
+/// Whether a message was refused because another one of its subject came before it. The server has several words for
+/// that (also one for when the other one is not stored by all replicas yet), the client a kind for only one of them.
+pub(super) fn came_late(error: &PublishError) -> bool {
+    let source = StdError::source(error).and_then(|source| source.downcast_ref::<jetstream::Error>());
+    error.kind() == PublishErrorKind::WrongLastSequence
+        || source.is_some_and(|source| {
+            source.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT
+                || source.to_string().contains("wrong last sequence")
+        })
+}
 
 /// By what the server says, where the client has no word for it.
 fn by_words(words: &str) -> (ErrorKind, &'static str) {
@@ -116,7 +135,13 @@ impl Classify for PublishErrorKind {
             Self::BrokenPipe => LOST,
             Self::MaxPayloadExceeded => (ErrorKind::Invalid, "it is larger than the server's max_payload"),
             Self::MaxAckPending => (ErrorKind::Busy, "too many writes are under way"),
-            _ => by_words(words),
+            _ => match by_words(words) {
+                (ErrorKind::Unavailable, _) => (
+                    ErrorKind::Unknown,
+                    "what the server answers does not tell whether it stored the message",
+                ),
+                known => known,
+            },
         }
     }
 }
@@ -204,6 +229,30 @@ mod tests {
         assert_eq!(late("put", true, false, waited).kind(), ErrorKind::Network);
         assert_eq!(late("put", true, true, waited).kind(), ErrorKind::Unknown);
         assert_eq!(late("get", false, true, waited).kind(), ErrorKind::Timeout);
+    }
+
+    fn answer(code: u64, words: &str) -> PublishError {
+        let answer = format!(r#"{{"code":400,"err_code":{code},"description":"{words}"}}"#);
+        let source: jetstream::Error = serde_json::from_str(&answer).unwrap();
+        PublishError::with_source(PublishErrorKind::Other, source)
+    }
+
+    #[test]
+    fn a_lost_race_is_known_by_its_code_or_words_and_other_refusals_are_none() {
+        assert!(came_late(&PublishErrorKind::WrongLastSequence.into()));
+        assert!(came_late(&answer(10164, "wrong last sequence")));
+        assert!(came_late(&answer(10999, "wrong last sequence: 7")));
+        assert!(!came_late(&answer(10077, "maximum bytes exceeded")));
+        assert!(!came_late(&PublishErrorKind::TimedOut.into()));
+    }
+
+    #[test]
+    fn a_write_whose_refusal_nobody_understands_is_in_doubt() {
+        let kind = |error: PublishError, writes| Failure::from(error).translate("put", writes, true).kind();
+        assert_eq!(kind(answer(10077, "raft: something"), true), ErrorKind::Unknown);
+        assert_eq!(kind(answer(10077, "raft: something"), false), ErrorKind::Unavailable);
+        assert_eq!(kind(answer(10077, "maximum bytes exceeded"), true), ErrorKind::Full);
+        assert_eq!(kind(PublishErrorKind::StreamNotFound.into(), true), ErrorKind::Unavailable);
     }
 
     #[test]

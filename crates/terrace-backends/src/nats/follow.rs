@@ -18,6 +18,8 @@ use super::rows::{HEADER, Head};
 
 /// How long to wait before a consumer is made anew.
 const WAIT: Duration = Duration::from_millis(200);
+/// How many marks are waited for at most, where others write all the time.
+const MARKS: usize = 16;
 
 struct Follower {
     link: Arc<Link>,
@@ -26,16 +28,27 @@ struct Follower {
 }
 
 impl Nats {
-    /// The mirror, which has seen all that was stored before this call.
+    /// The mirror, which has seen all that was stored before this call, or what replaced it. Only a key that was
+    /// written anew before its message came in each of [`MARKS`] round trips in a row may be missing.
     ///
     /// # Cost
-    /// A message that is stored, and its way back. The first time: the headers of the bucket.
+    /// A message that is stored, and its way back; another one where messages were replaced before they came. The first
+    /// time: the headers of the bucket.
     pub(super) async fn mirror(&self, operation: &'static str) -> Result<&Mirror> {
         self.ready(operation).await?;
         let mirror = self.mirror.get_or_init(|| std::future::ready(self.follow())).await;
         let subject = self.link.subjects.mark(&self.id);
-        let mark = self.link.publish(reads(operation), subject, None, Bytes::new(), None).await?;
-        self.reached(operation, mark.unwrap_or(0)).await?;
+        let mut before = None;
+        for _ in 0..MARKS {
+            let subject = subject.clone();
+            let mark =
+                self.link.publish(reads(operation), subject, None, Bytes::new(), None).await?.unwrap_or(0);
+            self.reached(operation, mark).await?;
+            if mirror.is_settled(before, mark) {
+                break;
+            }
+            before = Some(mark);
+        }
         Ok(mirror)
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::jetstream::context::{Context, ContextBuilder, PublishErrorKind};
+use async_nats::jetstream::context::{Context, ContextBuilder};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{
     Config, DirectGetErrorKind, DiscardPolicy, Info, LastRawMessageErrorKind, Republish, StorageType, Stream,
@@ -23,7 +23,7 @@ use tokio::sync::{OnceCell, watch};
 
 use super::NAME;
 use super::config::NatsConfig;
-use super::error::{Failure, late};
+use super::error::{Failure, came_late, late};
 use super::rows::{HEADER, Head, Subjects};
 use crate::remote::{InRuntime, certificates, runtime};
 use crate::url::without_password;
@@ -333,7 +333,7 @@ impl Link {
             let mut stored = Vec::with_capacity(answers.len());
             for answer in answers {
                 stored.push(match answer.await {
-                    Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => None,
+                    Err(error) if came_late(&error) => None,
                     answer => Some(answer?.sequence),
                 });
             }

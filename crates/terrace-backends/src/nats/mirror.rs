@@ -1,9 +1,11 @@
 //! What the headers of the bucket say, in order: what listings, counts, sweeps and clears are answered from.
 //!
-//! It is fed with the messages of the stream in the order of their sequence numbers, some of which may be missing
-//! because a later message of the same subject has replaced them, so what it says up to a number is right once it has
-//! seen that number or one above. The server does not tell what a purge removes: what a clear removes follows from its
-//! floor, what a sweep removes it is told here.
+//! It is fed with the messages of the stream in the order of their sequence numbers. Some are missing: what was replaced
+//! before it was delivered never comes, only what has replaced it, which may be above any number that was reached by
+//! then. So to have seen a number is not to know of all that was stored up to it. But a message that is missing below a
+//! mark was replaced before the mark came, so what replaced it is below a mark that is stored after that; if nothing is
+//! missing between two such marks, nothing is outstanding ([`Mirror::is_settled`]). The server does not tell what a purge
+//! removes: what a clear removes follows from its floor, what a sweep removes it is told here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -71,6 +73,11 @@ struct State {
     /// Clears whose messages may not be removed yet.
     unpurged: BTreeMap<u64, Bytes>,
     cleared: HashMap<u64, Cleared>,
+    last: u64,
+    /// The last message before which one was missing.
+    behind_gap: u64,
+    /// A mark up to which nothing is outstanding.
+    settled: u64,
 }
 
 pub(super) struct Mirror {
@@ -97,6 +104,10 @@ impl Mirror {
     pub(super) fn take(&self, kind: Kind, sequence: u64, head: Option<Head>) {
         let (wall, now) = (self.clock.wall_ms(), self.clock.now_ms());
         let mut state = self.state();
+        if sequence > state.last + 1 {
+            state.behind_gap = sequence;
+        }
+        state.last = state.last.max(sequence);
         match (kind, head) {
             (Kind::Head, Some(head)) => state.take_head(sequence, head, now),
             (Kind::Floor, Some(head)) => state.take_floor(sequence, head, wall, now),
@@ -107,6 +118,17 @@ impl Mirror {
         }
         drop(state);
         self.position.send_replace(sequence);
+    }
+
+    /// Whether nothing of what was stored up to a mark that was reached is outstanding. `before` is a mark that was
+    /// reached before this one was stored, if there is one.
+    pub(super) fn is_settled(&self, before: Option<u64>, mark: u64) -> bool {
+        let mut state = self.state();
+        let settled = state.behind_gap <= before.unwrap_or(0).max(state.settled);
+        if settled {
+            state.settled = state.settled.max(mark);
+        }
+        settled
     }
 
     /// What the clear of this sequence number removed, once.
@@ -167,13 +189,17 @@ impl Mirror {
         state.due.range(range).take(limit).map(|(_, ends, what)| (*ends, what.clone())).collect()
     }
 
-    pub(super) fn known(&self, flat: &Bytes) -> Option<Known> {
-        self.state().known.get(flat).cloned()
+    /// The entry or tombstone that was due with this end, unless its key was written anew since.
+    pub(super) fn known_due(&self, due: Due, ends_ms: u64, flat: &Bytes) -> Option<Known> {
+        let state = self.state();
+        let known = state.known.get(flat)?;
+        (self::due(known) == Some(due) && known.ends_ms == ends_ms).then(|| known.clone())
     }
 
-    /// The sequence number of a floor.
-    pub(super) fn floor(&self, space: &Bytes) -> Option<u64> {
-        self.state().floors.get(space).map(|floor| floor.sequence)
+    /// The sequence number of the floor that was due with this end, unless there is a new one since.
+    pub(super) fn floor_due(&self, ends_ms: u64, space: &Bytes) -> Option<u64> {
+        let state = self.state();
+        state.floors.get(space).filter(|floor| floor.ends_ms == ends_ms).map(|floor| floor.sequence)
     }
 
     /// A sweep removed what was due.
@@ -364,7 +390,46 @@ mod tests {
         mirror.take(Kind::Head, 3, Some(Head::floor(flat("n", "b"), ASSIGNED, 900)));
         assert_eq!(due(&mirror), [500]);
         mirror.forget(Due::Tombstone, 900, &flat("n", "b"));
-        assert!(mirror.known(&flat("n", "b")).is_none());
+        assert!(mirror.known_due(Due::Tombstone, 900, &flat("n", "b")).is_none());
+    }
+
+    #[test]
+    fn what_was_due_is_not_found_once_something_else_is_in_its_place() {
+        let (mirror, _) = mirror();
+        let (key, space) =
+            (flat("n", "a"), Bytes::copy_from_slice(Namespace::new("n").unwrap().flat_prefix()));
+        mirror.take(Kind::Head, 1, Some(Head::floor(key.clone(), ASSIGNED, 500)));
+        mirror.take(Kind::Floor, 2, Some(Head::floor(space.clone(), ASSIGNED, 500)));
+        mirror.take(Kind::Head, 3, Some(Head::floor(key.clone(), ASSIGNED, 500)));
+        let sequence = |due, ends| mirror.known_due(due, ends, &key).map(|known| known.sequence);
+        assert_eq!((sequence(Due::Tombstone, 500), mirror.floor_due(500, &space)), (Some(3), Some(2)));
+        // An entry with the same end, then one without, and another floor.
+        mirror.take(Kind::Head, 4, Some(entry(key.clone(), ASSIGNED, 500)));
+        assert_eq!((sequence(Due::Tombstone, 500), sequence(Due::Entry, 500)), (None, Some(4)));
+        mirror.take(Kind::Head, 5, Some(entry(key.clone(), ASSIGNED, 0)));
+        mirror.take(Kind::Floor, 6, Some(Head::floor(space.clone(), ASSIGNED, 900)));
+        assert_eq!((sequence(Due::Entry, 500), mirror.floor_due(500, &space)), (None, None));
+    }
+
+    #[test]
+    fn what_is_missing_below_a_mark_is_outstanding_until_the_next_one() {
+        let (mirror, _) = mirror();
+        let put =
+            |sequence, name| mirror.take(Kind::Head, sequence, Some(entry(flat("n", name), ASSIGNED, 0)));
+        put(1, "a");
+        put(2, "b");
+        assert!(mirror.is_settled(None, 2));
+        // The third was replaced before it came.
+        put(4, "d");
+        assert!(!mirror.is_settled(None, 4));
+        put(5, "c");
+        put(6, "e");
+        assert!(mirror.is_settled(Some(4), 6));
+        put(7, "f");
+        assert!(mirror.is_settled(None, 7));
+        put(9, "g");
+        put(11, "h");
+        assert!(!mirror.is_settled(Some(9), 11));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! An entry is the last message of its key's subject. A write reads that message, judges its condition here, and stores
 //! its own only if that is the last one still; if it is not, it begins anew. A version is the sequence number of the
 //! message above a base that only versions given from elsewhere move, so versions come from the stream's own order.
-//! A clear stores a floor, then removes everything before it. Expiry is judged by the clock the store was opened with;
+//! A clear stores a floor, then removes everything before it; in between, conditions and listings take what is below the
+//! floor for gone, while a read of a single key may still find it. A `Match` that was judged before the floor was stored and
+//! is stored after it counts as written after the clear, over an entry that the clear counts as removed. Expiry is judged by the clock the store was opened with;
 //! what is over goes when a [`sweep`](terrace_store::Store::sweep) takes it.
 //!
 //! The server cannot list subjects in order, nor count bytes. For listings, counts, sweeps and clears the store follows

@@ -47,16 +47,25 @@ impl Nats {
 
     /// What clears left for a key.
     pub(super) async fn floor(&self, operation: &'static str, key: &Key) -> Result<Version> {
+        let mut floor = Version::ZERO;
+        for row in self.floors(operation, key).await? {
+            floor = floor.max(row.head()?.stamp.version(row.sequence));
+        }
+        Ok(floor)
+    }
+
+    /// The sequence number below which clears remove what lies at a key.
+    pub(super) async fn floor_sequence(&self, operation: &'static str, key: &Key) -> Result<u64> {
+        Ok(self.floors(operation, key).await?.map(|row| row.sequence).max().unwrap_or(0))
+    }
+
+    async fn floors(&self, operation: &'static str, key: &Key) -> Result<impl Iterator<Item = Row> + use<>> {
         let (link, space) = (&self.link, key.namespace());
         let (all, one) = tokio::try_join!(
             link.last(reads(operation), link.subjects.floor(None)),
             link.last(reads(operation), link.subjects.floor(Some(&space))),
         )?;
-        let mut floor = Version::ZERO;
-        for row in [all, one].into_iter().flatten() {
-            floor = floor.max(row.head()?.stamp.version(row.sequence));
-        }
-        Ok(floor)
+        Ok([all, one].into_iter().flatten())
     }
 
     pub(super) async fn read(&self, operation: &'static str, key: &Key) -> Result<Option<Entry>> {

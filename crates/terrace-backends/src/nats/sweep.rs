@@ -15,10 +15,30 @@ impl Nats {
     /// Removes every entry of a namespace, or of all: a floor is stored, then everything before it removed.
     pub(super) async fn clear_all(&self, namespace: Option<&Namespace>) -> Result<u64> {
         let mirror = self.mirror("clear").await?;
+        let mut laid = false;
+        let cleared = self.clear_below_floor(mirror, namespace, &mut laid).await;
+        cleared.map_err(|error| match laid {
+            false => error,
+            // A sweep removes what is below the floor, so the clear is not undone.
+            true => Error::new(ErrorKind::Unknown, "clear")
+                .with("store", NAME)
+                .because("its floor is stored, so a sweep finishes it")
+                .caused_by(error),
+        })
+    }
+
+    /// Tells whether a floor was laid, also if it fails.
+    async fn clear_below_floor(
+        &self,
+        mirror: &Mirror,
+        namespace: Option<&Namespace>,
+        laid: &mut bool,
+    ) -> Result<u64> {
         let mut live = 0;
         for _ in 0..ATTEMPTS {
             let (base, _) = self.base("clear").await?;
             let Some(floor) = self.lay_floor(namespace, base).await? else { continue };
+            *laid = true;
             self.reached("clear", floor).await?;
             let cleared = mirror.cleared(floor);
             live += cleared.live;
@@ -96,7 +116,7 @@ impl Nats {
         let subjects = &self.link.subjects;
         match due {
             Due::Floor => {
-                let Some(sequence) = mirror.floor(what) else { return Ok(false) };
+                let Some(sequence) = mirror.floor_due(ends, what) else { return Ok(false) };
                 let namespace = match what.split_first() {
                     None => None,
                     Some((_, name)) => Some(Namespace::new(name)?),
@@ -105,14 +125,12 @@ impl Nats {
                 self.link.purge(writes("sweep"), subject, Some(sequence + 1)).await?;
             }
             Due::Tombstone => {
-                let Some(known) = mirror.known(what) else { return Ok(false) };
+                let Some(known) = mirror.known_due(due, ends, what) else { return Ok(false) };
                 let subject = subjects.head(&Key::from_flat(what.clone())?);
                 self.link.purge(writes("sweep"), subject, Some(known.sequence + 1)).await?;
             }
             Due::Entry => {
-                let Some(known) = mirror.known(what).filter(|known| known.ends_ms == ends) else {
-                    return Ok(false);
-                };
+                let Some(known) = mirror.known_due(due, ends, what) else { return Ok(false) };
                 let subject = subjects.head(&Key::from_flat(what.clone())?);
                 let stamp = Stamp::Given(known.version);
                 let left = Head::floor(what.clone(), stamp, self.life.floor_deadline());

@@ -132,9 +132,14 @@ impl Nats {
             _ => Version::ZERO,
         };
         let wall = self.life.wall_ms();
-        let exists = prior.as_ref().is_some_and(|(head, _)| head.lives(wall) && (!given || known > floor));
-        let current = exists.then_some(known);
+        let mut exists =
+            prior.as_ref().is_some_and(|(head, _)| head.lives(wall) && (!given || known > floor));
         let expected = prior.as_ref().map_or(0, |(_, sequence)| *sequence);
+        // What a clear is about to remove is gone already for whoever depends on what is there.
+        if exists && !given && matches!(condition, Condition::Absent | Condition::Match(_)) {
+            exists = expected > self.floor_sequence(operation, key).await?;
+        }
+        let current = exists.then_some(known);
         let stamp = match condition {
             Condition::Newer(version) if version > known.max(floor) => {
                 self.raise(operation, version).await?;

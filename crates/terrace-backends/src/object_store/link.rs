@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(super) struct Link {
     objects: Arc<dyn ObjectStore>,
     timeout: Duration,
     judge: Judge,
+    /// Whether the server was seen to keep what a removal is not to remove.
+    judges_removals: AtomicBool,
 }
 
 /// Who judges what a write depends on.
@@ -93,7 +96,7 @@ impl Link {
             }
             Place::Memory => (Arc::new(InMemory::new()), Judge::Memory),
         };
-        Ok(Self { runtime, objects, timeout: config.timeout, judge })
+        Ok(Self { runtime, objects, timeout: config.timeout, judge, judges_removals: AtomicBool::new(true) })
     }
 
     /// Whether others can write here.
@@ -184,7 +187,8 @@ impl Link {
             self.remove_anyway(operation, path).await?;
             return Ok(Removed::Done);
         };
-        let Some(value) = tag.0.as_deref().and_then(|tag| HeaderValue::from_str(tag).ok()) else {
+        let value = tag.0.as_deref().and_then(|tag| HeaderValue::from_str(tag).ok());
+        let (Some(value), true) = (value, self.judges_removals.load(Ordering::Relaxed)) else {
             return Ok(Removed::CannotJudge);
         };
         let call = async {
@@ -210,6 +214,16 @@ impl Link {
                 Err(Error::new(ErrorKind::Unknown, operation).with("store", NAME).with("status", status))
             }
         }
+    }
+
+    /// Tries whether the server keeps an object that is in another state than this one. If it does not, or does not say
+    /// that it does, nothing is removed that somebody could have written anew.
+    pub(super) async fn try_removal(&self, operation: &'static str, path: &Path, old: &Tag) -> Result<()> {
+        let answer = self.remove(operation, path, old).await;
+        let judges =
+            matches!(answer, Ok(Removed::Changed)) && self.read(operation, path, None).await?.is_some();
+        self.judges_removals.store(judges, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Removes an object whose name is never used again, or not by anybody else.

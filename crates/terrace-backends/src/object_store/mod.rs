@@ -22,8 +22,8 @@
 //! A place for small values that are written often: each write is three requests, and all writers of a prefix take turns
 //! at its head. It has no transactions, leases or watches: nothing in S3 judges two objects at one instant, ends a
 //! right by a clock that all agree on, or tells of changes. The bytes of a namespace cannot be told, since listings
-//! tell only the length of objects; the count is a listing. Where the server does not judge deletes (`If-Match`), floors
-//! stay until they are overwritten or cleared. Each namespace that was ever cleared by itself makes the head longer.
+//! tell only the length of objects; the count is a listing. Where the server does not judge deletes (`If-Match`), which is
+//! found out when the store is used first, floors stay until they are overwritten or cleared. Each namespace that was ever cleared by itself makes the head longer.
 //!
 //! # Cost
 //! A read is one request; a write is three in the time of two, and another if it has an end or is a delete; a listing one for a
@@ -118,7 +118,8 @@ impl Inner {
         self.ready.get_or_try_init(begin).await.copied()
     }
 
-    /// Refuses a server that puts an object whatever the put depends on: it would lose writes.
+    /// Refuses a server that puts an object whatever the put depends on: it would lose writes. One that removes an
+    /// object whatever that depends on is not asked to.
     async fn probe(&self) -> Result<()> {
         if !self.link.is_shared() {
             return Ok(());
@@ -127,7 +128,8 @@ impl Inner {
         let Some(old) = link.write("open", &path, "1".into(), Over::Nothing).await? else { return Ok(()) };
         let created = link.write("open", &path, "2".into(), Over::Nothing).await?;
         let new = link.write("open", &path, "3".into(), Over::Tag(old.clone())).await?;
-        let changed = link.write("open", &path, "4".into(), Over::Tag(old)).await?;
+        let changed = link.write("open", &path, "4".into(), Over::Tag(old.clone())).await?;
+        link.try_removal("open", &path, &old).await?;
         link.remove_anyway("open", &path).await?;
         match (created, new, changed) {
             (None, Some(_), None) => Ok(()),

@@ -87,7 +87,7 @@ impl Inner {
         }
         let object = self.seal(operation, &head, write, version).await?;
         let over = prior.map_or(Over::Nothing, |prior| Over::Tag(prior.tag));
-        match self.place(operation, &path, object, over, version).await? {
+        match self.place(operation, &path, object, over).await? {
             true => Ok(Some(done(write, version, live.is_some()))),
             false => Ok(None),
         }
@@ -149,29 +149,17 @@ impl Inner {
         }
     }
 
-    /// Puts an object, and says whether it is there. Where no answer came, what is there now tells: no two objects have
-    /// the same version.
-    async fn place(
-        &self,
-        operation: &'static str,
-        path: &Path,
-        object: Bytes,
-        over: Over,
-        version: Version,
-    ) -> Result<bool> {
-        let unsure = match self.link.write(operation, path, object, over).await {
-            Ok(Some(_)) => return Ok(true),
-            Ok(None) => None,
-            Err(error) if error.kind() == ErrorKind::Unknown => Some(error),
+    /// Puts an object, and says whether it is there: not after a plain refusal, since nothing is sent twice. Where no
+    /// answer came, what is there now tells. All of it, for a version given from elsewhere another process may have too.
+    async fn place(&self, operation: &'static str, path: &Path, object: Bytes, over: Over) -> Result<bool> {
+        let unsure = match self.link.write(operation, path, object.clone(), over).await {
+            Ok(put) => return Ok(put.is_some()),
+            Err(error) if error.kind() == ErrorKind::Unknown => error,
             Err(error) => return Err(error),
         };
-        let there = self.prior(operation, path).await;
-        let is_there = |prior: &Prior| prior.header.is_some_and(|header| header.version == version);
-        match (there, unsure) {
-            (Ok(there), None) => Ok(there.as_ref().is_some_and(is_there)),
-            (Ok(Some(there)), Some(_)) if is_there(&there) => Ok(true),
-            (Err(error), None) => Err(error),
-            (_, Some(unsure)) => Err(unsure),
+        match self.link.read(operation, path, None).await {
+            Ok(Some(there)) if there.bytes == object => Ok(true),
+            _ => Err(unsure),
         }
     }
 
@@ -179,9 +167,15 @@ impl Inner {
     pub(super) async fn clear(&self, namespace: Option<&Namespace>) -> Result<u64> {
         self.ready("clear").await?;
         let (before, after) = self.heads.clear(&self.link, namespace).await?;
-        let live = self.count_live(&before, namespace).await?;
-        self.bury(&after, usize::MAX).await?;
-        Ok(live)
+        // From here on it is cleared: what fails now does not undo that, and a sweep removes what is left.
+        let live = self.count_live(&before, namespace).await;
+        let _ = self.bury(&after, usize::MAX).await;
+        live.map_err(|error| {
+            Error::new(ErrorKind::Unknown, "clear")
+                .with("store", NAME)
+                .because("it is cleared, but how much that removed could not be counted")
+                .caused_by(error)
+        })
     }
 }
 

@@ -94,6 +94,19 @@ async fn all<'a, T>(
     Ok(running.into_iter().filter_map(|(_, answer)| answer).collect())
 }
 
+/// How much clears of all parts removed. If one failed, they are together undone only if each surely was.
+fn together(cleared: Vec<Result<u64>>) -> Result<u64> {
+    let undone = |part: &Result<u64>| part.as_ref().is_err_and(|error| error.kind() != ErrorKind::Unknown);
+    let all_undone = cleared.iter().all(undone);
+    cleared.into_iter().sum::<Result<u64>>().map_err(|error| match all_undone {
+        true => error,
+        false => Error::new(ErrorKind::Unknown, "clear")
+            .with("store", NAME)
+            .because("some parts of the cluster were cleared, others may not have been")
+            .caused_by(error),
+    })
+}
+
 impl RedisCluster {
     /// What each call begins with: the cluster is there, and has as many parts as this store.
     async fn part_for(&self, operation: &'static str, name: &[u8]) -> Result<&Redis> {
@@ -197,7 +210,11 @@ impl Remote for RedisCluster {
         self.home.ready("clear").await?;
         match namespace {
             Some(name) => self.part(name.name()).clear(namespace).await,
-            None => Ok(all(self.parts.iter().map(|part| part.clear(None))).await?.into_iter().sum()),
+            None => {
+                // Every part is waited for: what one of them fails with says nothing of the others.
+                let clears = self.parts.iter().map(|part| async { Ok(part.clear(None).await) });
+                together(all(clears).await?)
+            }
         }
     }
 
@@ -299,5 +316,20 @@ impl Lock for RedisCluster {
 
     fn release<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move { self.part_for("release", &lease.name).await?.release(lease).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clear_of_parts_is_in_doubt_unless_none_of_them_was_cleared() {
+        let failed = |kind| Err(Error::new(kind, "clear"));
+        let kind = |parts: Vec<Result<u64>>| together(parts).unwrap_err().kind();
+        assert_eq!(together(vec![Ok(1), Ok(2)]).unwrap(), 3);
+        assert_eq!(kind(vec![failed(ErrorKind::Denied), failed(ErrorKind::Network)]), ErrorKind::Denied);
+        assert_eq!(kind(vec![failed(ErrorKind::Denied), Ok(1)]), ErrorKind::Unknown);
+        assert_eq!(kind(vec![failed(ErrorKind::Network), failed(ErrorKind::Unknown)]), ErrorKind::Unknown);
     }
 }

@@ -14,7 +14,9 @@ use terrace_store::capability::{List, Message};
 use terrace_store::conformance::{self, Subject};
 use terrace_store::fakes::FrozenClock;
 use terrace_store::tokio_runtime::{TokioClock, TokioSpawn};
-use terrace_store::{BoxFuture, Condition, ErrorKind, Key, PutOptions, Result, Store, StoreExt, Version};
+use terrace_store::{
+    BoxFuture, Condition, Entry, ErrorKind, Key, PutOptions, Result, Store, StoreExt, Version, Written,
+};
 
 use crate::proxy::Proxy;
 use crate::remote::{self, key, space};
@@ -198,7 +200,7 @@ async fn values_longer_than_a_message_are_whole_and_leave_nothing_behind() {
     }
     // A refused one leaves what was there.
     let options = PutOptions { condition: Condition::Match(Version(1)), ..PutOptions::default() };
-    let _ = store.put(&key("a"), terrace_store::Entry::new(long(9)), options).await.unwrap();
+    let _ = store.put(&key("a"), Entry::new(long(9)), options).await.unwrap();
     assert_eq!(store.get(&key("a")).await.unwrap().unwrap().value, long(2));
     let client = async_nats::connect(server.url()).await.unwrap();
     let stream = jetstream::new(client).get_stream(format!("KV_{}", config.prefix)).await.unwrap();
@@ -299,8 +301,9 @@ async fn a_clear_whose_caller_has_gone_in_its_midst_is_finished_by_a_sweep() {
     let Some(server) = Server::start("") else { return };
     let config = config_of(&server);
     let store = open(config.clone());
-    for n in 0..3_u8 {
-        let _ = store.put_with(&key([n]), "v").await.unwrap();
+    let mut versions = Vec::new();
+    for n in 0..5_u8 {
+        versions.push(store.put_with(&key([n]), "v").await.unwrap().version().unwrap());
     }
     let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
     // Base64 of `test`.
@@ -308,11 +311,19 @@ async fn a_clear_whose_caller_has_gone_in_its_midst_is_finished_by_a_sweep() {
     let left = header(b"TA", 0, space().flat_prefix());
     context.publish_with_headers(floor, left, Bytes::new()).await.unwrap().await.unwrap();
     assert_eq!(store.as_iterate().unwrap().count(&space()).await.unwrap(), 0);
+    // For conditions it is all gone, as it is for listings.
+    let on = |condition| PutOptions { condition, ..PutOptions::default() };
+    let changed =
+        store.put(&key([3]), Entry::new("changed"), on(Condition::Match(versions[3]))).await.unwrap();
+    assert_eq!(changed, Written::Conflict { current: None });
+    let made = store.put(&key([4]), Entry::new("made"), on(Condition::Absent)).await.unwrap();
+    assert!(matches!(made, Written::Stored { replaced: false, .. }), "{made:?}");
     let _ = store.put_with(&key([9]), "after").await.unwrap();
     let _ = store.sweep(100).await.unwrap();
-    for n in 0..3_u8 {
+    for n in 0..4_u8 {
         assert_eq!(store.get(&key([n])).await.unwrap(), None);
     }
+    assert_eq!(store.get(&key([4])).await.unwrap().unwrap().value, "made");
     assert_eq!(store.get(&key([9])).await.unwrap().unwrap().value, "after");
 }
 
@@ -334,7 +345,7 @@ async fn a_copy_that_was_judged_before_a_clear_and_stored_after_it_never_was() {
     assert_eq!(store.list_all(&List::all(space())).await.unwrap(), vec![]);
     assert_eq!(store.as_iterate().unwrap().count(&space()).await.unwrap(), 0);
     let absent = PutOptions { condition: Condition::Absent, ..PutOptions::default() };
-    let written = store.put(&key("a"), terrace_store::Entry::new("new"), absent).await.unwrap();
+    let written = store.put(&key("a"), Entry::new("new"), absent).await.unwrap();
     assert!(written.version().is_some());
     assert_eq!(store.get(&key("a")).await.unwrap().unwrap().value, "new");
 }

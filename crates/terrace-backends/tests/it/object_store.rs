@@ -208,6 +208,22 @@ async fn sweeps_and_clears_leave_no_objects_behind() {
     assert!(listed.contains("<Key>p/head</Key>"), "{listed}");
 }
 
+/// Such a server would remove what was written anew since the sweep looked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_judges_no_removals_keeps_its_floors() {
+    for (server, floors) in [(Server::start(), 1), (Server::careless(), 0)] {
+        let Some(server) = server else { return };
+        let clock = FrozenClock::at_wall_ms(1_700_000_000_000);
+        let store = open_with(server.config(), clock.clone()).unwrap();
+        let _ = store.put_with(&key("a"), "v").await.unwrap();
+        let _ = store.remove(&key("a")).await.unwrap();
+        clock.advance(FLOOR_RETENTION * 3);
+        assert_eq!(store.sweep(100).await.unwrap().floors, floors);
+        let _ = store.put_with(&key("a"), "anew").await.unwrap();
+        assert_eq!(store.get(&key("a")).await.unwrap().unwrap().value, "anew");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_find_a_server_again_that_was_away() {
     let Some(server) = Server::start() else { return };

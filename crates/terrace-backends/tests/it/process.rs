@@ -13,7 +13,7 @@ impl Process {
     }
 
     /// Whether a program is installed; if not, it is said that what needs it is skipped.
-    #[cfg(any(feature = "etcd", feature = "mysql"))]
+    #[cfg(any(feature = "etcd", feature = "mysql", feature = "nats"))]
     pub(super) fn is_installed(program: &str) -> bool {
         let there = Command::new(program)
             .arg("--version")

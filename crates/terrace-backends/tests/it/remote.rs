@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-#[cfg(any(feature = "etcd", feature = "http", feature = "mysql"))]
+#[cfg(any(feature = "etcd", feature = "http", feature = "mysql", feature = "nats"))]
 use terrace_store::Health;
-#[cfg(any(feature = "etcd", feature = "http", feature = "mysql"))]
+#[cfg(any(feature = "etcd", feature = "http", feature = "mysql", feature = "nats"))]
 use terrace_store::capability::Change;
 use terrace_store::{ErrorKind, Key, Namespace, Store, StoreExt};
 
@@ -20,7 +20,7 @@ pub(super) fn space() -> Namespace {
 
 /// Kills a server with `kill`, which leaves its files, and starts it again with `start`: nothing acknowledged is lost,
 /// calls fail meanwhile and find it again, and so do watches, which tell of all or that they lagged.
-#[cfg(any(feature = "etcd", feature = "http", feature = "mysql"))]
+#[cfg(any(feature = "etcd", feature = "http", feature = "mysql", feature = "nats"))]
 pub(super) async fn outlives_a_crash(store: &dyn Store, mut kill: impl FnMut(), mut start: impl FnMut()) {
     for n in 0..100_u32 {
         let _ = store.put_with(&key(n.to_be_bytes()), n.to_string()).await.unwrap();

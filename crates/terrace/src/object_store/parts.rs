@@ -67,7 +67,14 @@ impl Shared {
         let (shared, of) = (Arc::clone(self), Arc::clone(&head));
         let later = stream::iter(from + 1..=to).map(move |number| {
             let (shared, of) = (Arc::clone(&shared), Arc::clone(&of));
-            async move { shared.part(&of, number).await }
+            async move {
+                let part = shared.part(&of, number).await;
+                // It has changed while it was read: who reads it again asks for its head anew.
+                if let Err(Error::Precondition { .. } | Error::NotFound { .. }) = &part {
+                    shared.forget(&of.meta.location);
+                }
+                part
+            }
         });
         let parts = stream::iter([Ok(first)]).chain(later.buffered(TOGETHER)).enumerate();
         let cut = parts.map(move |(n, part)| {

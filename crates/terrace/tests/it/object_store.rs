@@ -186,6 +186,8 @@ async fn a_changed_object_is_never_read_from_old_parts() {
         }
     }
     assert!(matches!(ends, Some(Error::Precondition { .. })), "{ends:?}");
+    // And whoever begins anew reads what is there now.
+    assert_eq!(whole(&store, &at).await, new);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,8 @@
-"""S3 as moto plays it, on a port of the loopback: server.py PORT [FILE]
+"""S3 as moto plays it, on a port of the loopback: server.py PORT [FILE [careless]]
 
 moto looks whether a condition holds and then writes, in two steps, so here one request is done at a time: then it keeps
-what S3 promises. With a FILE, requests have to be signed with the access key and secret that are written there.
+what S3 promises. With a FILE, requests have to be signed with the access key and secret that are written there. If it is
+careless it removes objects whatever that depends on.
 """
 
 import json
@@ -12,6 +13,7 @@ from moto import settings
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, run_simple
 
+CARELESS = sys.argv[3:] == ["careless"]
 USER = "tester"
 ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
@@ -30,6 +32,8 @@ class OneAtATime:
         self.turn = threading.Lock()
 
     def __call__(self, environment, start):
+        if CARELESS and environment["REQUEST_METHOD"] == "DELETE":
+            environment.pop("HTTP_IF_MATCH", None)
         with self.turn:
             return [b"".join(self.application(environment, start))]
 
@@ -47,7 +51,7 @@ def let_in(file):
 
 
 port = int(sys.argv[1])
-if len(sys.argv) > 2:
+if sys.argv[2:] and sys.argv[2]:
     let_in(sys.argv[2])
 run_simple(
     "127.0.0.1",

@@ -25,15 +25,20 @@ fn python() -> String {
 impl Server {
     /// Starts one; `None`, and said so, if moto is not installed.
     pub(super) fn start() -> Option<Self> {
-        Self::start_with(false)
+        Self::start_with(&[])
     }
 
     /// One that lets nobody in without the key in [`Server::access_key`].
     pub(super) fn locked() -> Option<Self> {
-        Self::start_with(true)
+        Self::start_with(&["key"])
     }
 
-    fn start_with(locked: bool) -> Option<Self> {
+    /// One that removes objects whatever that depends on.
+    pub(super) fn careless() -> Option<Self> {
+        Self::start_with(&["", "careless"])
+    }
+
+    fn start_with(how: &[&str]) -> Option<Self> {
         let mut asks = Command::new(python());
         asks.args(["-c", "import moto.server"]).stdout(Stdio::null()).stderr(Stdio::null());
         if !asks.status().is_ok_and(|status| status.success()) {
@@ -46,8 +51,13 @@ impl Server {
         command
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../terrace-backends/tests/it/object_store/server.py"));
         command.arg(server.port.to_string());
-        if locked {
-            command.arg(server.folder.path().join("key"));
+        match how {
+            ["key"] => {
+                command.arg(server.folder.path().join("key"));
+            }
+            how => {
+                command.args(how);
+            }
         }
         server.process.start(&mut command);
         let port = server.port;
